@@ -1,0 +1,82 @@
+//! The command line: one file a command. Logs go to stderr, results to stdout.
+
+pub mod demo;
+pub mod describe;
+pub mod file_arg;
+pub mod run;
+pub mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{LogFormat, logging};
+
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+pub const FAILED: u8 = 1;
+
+const GUIDE: &str = "\
+Start here:
+  highwater topology validate          every error of topology.yaml at once
+  highwater topology describe          what it reads, does and writes
+  highwater run                        run it, in as many instances as you like
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.";
+
+/// A stateful stream processor for change data: anonymized, exactly once, from one topology.yaml.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, after_help = GUIDE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How logs look: text or json.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "HIGHWATER_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Which logs: a level, or directives like `warn,highwater::engine=debug`.
+    #[arg(long, global = true, value_name = "FILTER", default_value = "", hide_default_value = true, env = "HIGHWATER_LOG")]
+    log_level: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a topology until SIGTERM or SIGINT, which commit and leave the group.
+    Run(run::Args),
+    /// Look at a topology without running it: needs neither a broker nor secrets.
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// The whole story on a Kafka of its own: a real Debezium capture in, anonymized rows out.
+    Demo(demo::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum TopologyCommand {
+    /// What the topology reads, does and writes: Kafka Streams' text form, a tree, or a graph.
+    Describe(describe::Args),
+    /// Every error and warning of the topology at once.
+    Validate(validate::Args),
+}
+
+/// Arguments in, exit code out.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::init(cli.log_format, &cli.log_level) {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
+        Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

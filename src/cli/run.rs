@@ -1,0 +1,87 @@
+//! `highwater run`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::engine::instance::Instance;
+use crate::log::LogError;
+use crate::topology::{Mode, Topology, process_env};
+
+use super::FAILED;
+use super::file_arg::FileArg;
+use super::validate::CONFIG;
+
+const EXAMPLES: &str = "\
+Examples:
+  highwater run                                  the topology.yaml of this directory
+  highwater run -f shop.yaml --threads 2         another file, two workers
+  highwater run --state /var/lib/highwater/2     a second instance on one machine
+
+Every instance of one application joins its consumer group and shares the partitions. Each needs a state directory of
+its own: it holds the stores and the instance's name. A second SIGTERM or SIGINT ends the process at once; nothing is
+lost by that, the next start takes a little longer.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// Directory of the stores and the instance's name, instead of the topology's.
+    #[arg(long, value_name = "DIR", env = "HIGHWATER_STATE")]
+    state: Option<PathBuf>,
+    /// Workers, instead of the topology's number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: Option<u8>,
+    /// Address of /metrics, /healthz and /readyz, instead of the topology's.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let loaded = match Topology::load(&args.file.path(), Mode::Run, &process_env) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            eprint!("{}", diagnostics.render(false));
+            eprintln!("{}", diagnostics.summary());
+            return ExitCode::from(CONFIG);
+        }
+    };
+    for warning in loaded.warnings.iter() {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+    }
+    let mut topology = loaded.topology;
+    if let Some(path) = &args.state {
+        topology.state.path.clone_from(path);
+    }
+    topology.threads = args.threads.map_or(topology.threads, usize::from);
+    topology.http = args.http.or(topology.http);
+    match start(topology) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn start(topology: Topology) -> Result<(), LogError> {
+    let stop = stop_flag().map_err(|e| LogError::Stop(format!("cannot listen for signals: {e}")))?;
+    let stopped = || stop.load(Ordering::SeqCst);
+    match Instance::start(topology, &stopped)? {
+        Some(instance) => instance.run(&stopped),
+        None => Ok(()),
+    }
+}
+
+/// Set by the first SIGTERM or SIGINT; the second one ends the process.
+pub fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,173 @@
+//! What the topology means on this cluster: which topics its streams read, where they go, what their limits are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::log::{Admin, LogError, Result, TopicInfo};
+use crate::topology::{OnError, Source, Target, Topology};
+
+/// A source topic, with the stream that reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTopic {
+    /// Index into `topology.streams`.
+    pub stream: usize,
+    pub info: TopicInfo,
+    pub changelog: Option<Changelog>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changelog {
+    pub topic: String,
+    pub info: TopicInfo,
+}
+
+/// One look at the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    pub sources: BTreeMap<String, SourceTopic>,
+    /// `max.message.bytes` of output and dead-letter topics.
+    pub limits: BTreeMap<String, usize>,
+    /// Source topics that are named in the topology and do not exist yet.
+    pub missing: Vec<String>,
+}
+
+impl Catalog {
+    /// Surveys the cluster and makes the changelogs that are not there. Everything a person must mend is told at once.
+    pub fn survey(topology: &Topology, admin: &dyn Admin) -> Result<Self> {
+        let existing = admin.topics()?;
+        let mut survey = Survey { topology, admin, catalog: Catalog::default(), faults: Vec::new() };
+        for (topic, stream) in survey.routes(&existing) {
+            survey.source(topic, stream)?;
+        }
+        survey.outputs()?;
+        if survey.faults.is_empty() { Ok(survey.catalog) } else { Err(LogError::Stop(survey.faults.join("\n"))) }
+    }
+
+    pub fn topics(&self) -> Vec<String> {
+        self.sources.keys().cloned().collect()
+    }
+
+    /// The largest and the smallest limit of an output.
+    pub fn message_limits(&self) -> (usize, usize) {
+        let largest = self.limits.values().copied().max().unwrap_or(1_048_588);
+        let smallest = self.limits.values().copied().min().unwrap_or(1_048_588);
+        (largest, smallest)
+    }
+}
+
+struct Survey<'a> {
+    topology: &'a Topology,
+    admin: &'a dyn Admin,
+    catalog: Catalog,
+    faults: Vec<String>,
+}
+
+impl Survey<'_> {
+    /// Every source topic with its stream.
+    fn routes(&mut self, existing: &[String]) -> BTreeMap<String, usize> {
+        let mut routes: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, stream) in self.topology.streams.iter().enumerate() {
+            let topics: Vec<String> = match &stream.source {
+                Source::Topics(topics) => topics.clone(),
+                // Internal topics may match a generous pattern; they are nobody's input.
+                Source::Pattern(_) => {
+                    existing.iter().filter(|t| stream.reads(t) && !t.starts_with("__")).cloned().collect()
+                }
+            };
+            for topic in topics {
+                if let Some(other) = routes.insert(topic.clone(), index).filter(|other| *other != index) {
+                    let other = &self.topology.streams[other].name;
+                    let name = &stream.name;
+                    self.faults.push(format!("topic {topic} is read by two streams, {other} and {name}"));
+                }
+            }
+        }
+        routes
+    }
+
+    fn source(&mut self, topic: String, stream: usize) -> Result<()> {
+        let Some(info) = self.admin.describe(&topic)? else {
+            self.catalog.missing.push(topic);
+            return Ok(());
+        };
+        let spec = &self.topology.streams[stream];
+        let changelog = match &spec.dedup {
+            Some(_) => self.changelog(&topic, &spec.name, &info)?,
+            None => None,
+        };
+        self.catalog.sources.insert(topic, SourceTopic { stream, info, changelog });
+        Ok(())
+    }
+
+    fn changelog(&mut self, source: &str, stream: &str, info: &TopicInfo) -> Result<Option<Changelog>> {
+        let topic = self.topology.changelog(stream, source);
+        if self.admin.describe(&topic)?.is_none() {
+            tracing::info!(topic, partitions = info.partitions, "creating the changelog");
+            self.admin.create_changelog(&topic, info.partitions)?;
+        }
+        let Some(found) = self.admin.describe(&topic)? else {
+            return Err(LogError::Retry(format!("changelog {topic} is not visible yet")));
+        };
+        if found.partitions != info.partitions {
+            self.faults.push(format!(
+                "{source} has {} partitions, its changelog {topic} has {}: keys move between partitions when their \
+                 number changes, away from their positions. Way out: stop every instance; delete the changelog \
+                 ({}) and every instance's state directory; recreate the output topics, because every row is sent \
+                 again; then set the group's offsets to the beginning ({})",
+                info.partitions,
+                found.partitions,
+                self.admin.deletion_hint(&topic),
+                self.admin.reset_hint(&crate::log::TopicPartition::new(source, 0), "earliest").replace(":0 ", " "),
+            ));
+            return Ok(None);
+        }
+        if !found.compacted_only {
+            self.faults.push(format!(
+                "changelog {topic} must have cleanup.policy=compact and nothing else: a changelog that expires forgets \
+                 positions. Way out: set it with kafka-configs.sh --alter --entity-type topics --entity-name {topic} \
+                 --add-config cleanup.policy=compact"
+            ));
+        }
+        Ok(Some(Changelog { topic, info: found }))
+    }
+
+    fn outputs(&mut self) -> Result<()> {
+        let mut wanted: BTreeMap<String, i32> = BTreeMap::new();
+        for (topic, source) in &self.catalog.sources {
+            let stream = &self.topology.streams[source.stream];
+            if let Some(target) = stream.target_for(topic) {
+                let partitions = wanted.entry(target).or_insert(1);
+                *partitions = source.info.partitions.max(*partitions);
+            }
+        }
+        for stream in &self.topology.streams {
+            match &stream.to {
+                Target::ByTable(tables) => tables.values().for_each(|t| {
+                    wanted.entry(t.clone()).or_insert(1);
+                }),
+                Target::Topic(topic) if !topic.contains('{') => {
+                    wanted.entry(topic.clone()).or_insert(1);
+                }
+                Target::Topic(_) => {}
+            }
+            if let OnError::DeadLetter { topic } = &stream.on_error {
+                wanted.entry(topic.clone()).or_insert(1);
+            }
+        }
+        let mut missing = BTreeSet::new();
+        for (topic, partitions) in wanted {
+            match self.admin.describe(&topic)? {
+                Some(info) => {
+                    self.catalog.limits.insert(topic, info.max_message_bytes);
+                }
+                None => {
+                    missing.insert(format!("  {}", self.admin.creation_hint(&topic, partitions)));
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let commands = missing.into_iter().collect::<Vec<_>>().join("\n");
+            self.faults.push(format!("output topics are missing; create them with\n{commands}"));
+        }
+        Ok(())
+    }
+}

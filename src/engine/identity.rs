@@ -1,0 +1,124 @@
+//! Who this instance is: a name made once inside the locked state directory.
+//!
+//! Transactional ids derive from it, so that a restarted instance ends what its predecessor left open. Two processes
+//! under one name would fence each other for ever; the lock keeps the second one out.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::clock::Clock;
+
+/// Holds the lock for as long as it lives.
+pub struct Identity {
+    pub instance: String,
+    /// The number of workers the instance ran with before, if that was more.
+    pub retired_workers: usize,
+    directory: PathBuf,
+    _lock: File,
+}
+
+const LOCK: &str = "lock";
+const NAME: &str = "instance";
+
+impl Identity {
+    /// Locks the state directory, making it if it is not there.
+    pub fn claim(directory: &Path, application: &str, threads: usize, clock: &dyn Clock) -> Result<Self, String> {
+        let context = |what: &str, e: std::io::Error| format!("{what} {}: {e}", directory.display());
+        std::fs::create_dir_all(directory).map_err(|e| context("cannot make the state directory", e))?;
+        let lock = lock(directory)?;
+        let path = directory.join(NAME);
+        let kept = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(context("cannot read the instance's name in", e)),
+        };
+        let (instance, before) = match kept.as_deref().map(parse) {
+            Some(Some((owner, instance, workers))) if owner == application => (instance.to_string(), workers),
+            Some(Some((owner, ..))) => {
+                return Err(format!(
+                    "{} holds the state of application `{owner}`, this is `{application}`: use another --state directory",
+                    directory.display()
+                ));
+            }
+            Some(None) => return Err(format!("{} is damaged: remove the state directory", path.display())),
+            None => (new_name(clock)?, 0),
+        };
+        let identity = Self { instance, retired_workers: before, directory: directory.to_path_buf(), _lock: lock };
+        identity.save(application, before.max(threads)).map_err(|e| context("cannot write to", e))?;
+        Ok(identity)
+    }
+
+    /// Once the retired workers' transactions are ended, their number need not be known any more.
+    pub fn settle(&self, application: &str, threads: usize) -> std::io::Result<()> {
+        self.save(application, threads)
+    }
+
+    pub fn transactional_id(&self, application: &str, worker: usize) -> String {
+        format!("{application}-{}-{worker}", self.instance)
+    }
+
+    fn save(&self, application: &str, workers: usize) -> std::io::Result<()> {
+        let fresh = self.directory.join("instance.new");
+        let mut file = File::create(&fresh)?;
+        writeln!(file, "{application} {} {workers}", self.instance)?;
+        file.sync_all()?;
+        std::fs::rename(fresh, self.directory.join(NAME))
+    }
+}
+
+fn parse(text: &str) -> Option<(&str, &str, usize)> {
+    let mut words = text.split_whitespace();
+    Some((words.next()?, words.next()?, words.next()?.parse().ok()?))
+}
+
+fn new_name(clock: &dyn Clock) -> Result<String, String> {
+    let mut bytes = [0u8; 8];
+    clock.random(&mut bytes)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+fn lock(directory: &Path) -> Result<File, String> {
+    let path = directory.join(LOCK);
+    let context = |e: std::io::Error| format!("cannot lock {}: {e}", path.display());
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(context)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let owner = if pid.trim().is_empty() { "another process".into() } else { format!("pid {}", pid.trim()) };
+            return Err(format!("state {} is in use by {owner}; use --state DIR", directory.display()));
+        }
+        Err(TryLockError::Error(e)) => return Err(context(e)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(context)?;
+    write!(file, "{}", std::process::id()).map_err(context)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::SystemClock;
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_locked_and_bound_to_its_application() {
+        let dir = std::env::temp_dir().join(format!("highwater-identity-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let first = Identity::claim(&dir, "app", 3, &SystemClock).unwrap();
+        let refused = Identity::claim(&dir, "app", 3, &SystemClock).err().unwrap();
+        assert!(refused.contains(&format!("in use by pid {}", std::process::id())), "{refused}");
+        let name = first.instance.clone();
+        drop(first);
+        assert!(Identity::claim(&dir, "other", 1, &SystemClock).err().unwrap().contains("application `app`"));
+        let again = Identity::claim(&dir, "app", 1, &SystemClock).unwrap();
+        assert_eq!((again.instance.as_str(), again.retired_workers), (name.as_str(), 3));
+        assert_eq!(again.transactional_id("app", 2), format!("app-{name}-2"));
+        again.settle("app", 1).unwrap();
+        drop(again);
+        assert_eq!(Identity::claim(&dir, "app", 1, &SystemClock).unwrap().retired_workers, 1);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

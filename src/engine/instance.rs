@@ -1,0 +1,256 @@
+//! An instance: one process of the application.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::log::kafka::{KafkaConfig, KafkaLog};
+use crate::log::{Log, LogError, Result};
+use crate::operators::mask::Rule;
+use crate::record::Reason;
+use crate::record::position::Rise;
+use crate::store::Database;
+use crate::telemetry::{self, Health, Known, Metrics};
+use crate::topology::Topology;
+
+use super::catalog::Catalog;
+use super::clock::{Clock, SystemClock};
+use super::identity::Identity;
+use super::worker::{Shared, Status, Worker};
+
+/// How often the cluster is asked for new topics.
+const SURVEY_EVERY: Duration = Duration::from_secs(30);
+
+/// Runs until `stop` is set or something only a person can mend happens.
+pub struct Instance {
+    shared: Arc<Shared>,
+    identity: Identity,
+    _http: Option<telemetry::Server>,
+}
+
+impl Instance {
+    /// Claims the state directory, opens the state, waits for a cluster, surveys it.
+    pub fn start(topology: Topology, stop: &dyn Fn() -> bool) -> Result<Option<Self>> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let identity = Identity::claim(&topology.state.path, &topology.application, topology.threads, clock.as_ref())
+            .map_err(LogError::Stop)?;
+        let metrics = Arc::new(Metrics::new(known()));
+        // Counters stand at zero before the first record.
+        topology.streams.iter().for_each(|stream| drop(metrics.stream(&stream.name)));
+        let health = Arc::new(Health::new(topology.threads, telemetry::health::STEP_LIMIT, clock.now()));
+        let http = serve(&topology, &metrics, &health)?;
+        let database = Database::open(&topology.state.path.join("stores"), topology.state.memory)
+            .map_err(|e| LogError::Stop(e.to_string()))?;
+        let mut log = KafkaLog::connect(kafka_config(&topology, &identity))?;
+        let Some(catalog) = first_survey(&topology, &log, &health, clock.as_ref(), stop)? else { return Ok(None) };
+        let (largest, smallest) = catalog.message_limits();
+        log.set_message_limits(largest, smallest);
+        let shared = Arc::new(Shared {
+            topology: Arc::new(topology),
+            log: Arc::new(log),
+            clock,
+            database,
+            metrics,
+            health,
+            catalog: RwLock::new(Arc::new(catalog)),
+            stop: AtomicBool::new(false),
+        });
+        Ok(Some(Self { shared, identity, _http: http }))
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Runs the workers until `stop` says so, or one of them ends with an error: then the others stop cleanly.
+    pub fn run(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        let topology = &self.shared.topology;
+        tracing::info!(application = topology.application, instance = self.identity.instance, workers = topology.threads,
+            streams = topology.streams.len(), "running");
+        let (tell, ended) = channel();
+        let mut threads = Vec::new();
+        for index in 0..topology.threads {
+            let id = self.identity.transactional_id(&topology.application, index);
+            let worker = Worker::new(self.shared.clone(), index, id)?;
+            let (tell, shared) = (tell.clone(), self.shared.clone());
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drive(worker)));
+                let end = end.unwrap_or_else(|_| Err(LogError::Stop("a worker panicked; this is a bug".into())));
+                if let Err(error) = &end {
+                    shared.health.set_worker(index, telemetry::WorkerHealth::failed(error.to_string()), Instant::now());
+                }
+                // The main thread may be gone already; then nobody needs to know.
+                let _ = tell.send(end);
+            });
+            threads.push(thread.map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))?);
+        }
+        drop(tell);
+        self.retire_workers();
+        let outcome = self.watch(&ended, stop);
+        for thread in threads {
+            // Panics were caught inside.
+            let _ = thread.join();
+        }
+        outcome
+    }
+
+    /// Transactions that workers of an earlier, larger instance left open would hold their partitions until they time out.
+    fn retire_workers(&self) {
+        let topology = &self.shared.topology;
+        for index in topology.threads..self.identity.retired_workers {
+            let id = self.identity.transactional_id(&topology.application, index);
+            let ended = self.shared.log.producer(&id).and_then(|mut p| p.init(Duration::from_secs(10)));
+            if let Err(error) = ended {
+                tracing::warn!(worker = index, %error, "the transactions of a former worker are left to their timeout");
+                return;
+            }
+        }
+        if let Err(error) = self.identity.settle(&topology.application, topology.threads) {
+            tracing::warn!(%error, "the instance's file could not be written");
+        }
+    }
+
+    fn watch(&self, ended: &Receiver<Result<()>>, stop: &dyn Fn() -> bool) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut surveyed = Instant::now();
+        loop {
+            match ended.recv_timeout(Duration::from_millis(50)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.shared.stop.store(true, Ordering::SeqCst);
+                    outcome = outcome.and(Err(error));
+                }
+                Err(RecvTimeoutError::Disconnected) => return outcome,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if stop() && !self.shared.stop.swap(true, Ordering::SeqCst) {
+                tracing::info!("stopping: committing and leaving the group");
+            }
+            if surveyed.elapsed() > SURVEY_EVERY && outcome.is_ok() {
+                surveyed = Instant::now();
+                if let Err(error) = self.survey() {
+                    self.shared.stop.store(true, Ordering::SeqCst);
+                    outcome = Err(error);
+                }
+            }
+        }
+    }
+
+    /// New topics join; a source or changelog that was recreated or resized needs a fresh start.
+    fn survey(&self) -> Result<()> {
+        let catalog = match Catalog::survey(&self.shared.topology, self.shared.log.admin()) {
+            Ok(catalog) => catalog,
+            Err(LogError::Stop(text)) => return Err(LogError::Stop(text)),
+            Err(error) => {
+                tracing::debug!(%error, "the cluster could not be surveyed");
+                return Ok(());
+            }
+        };
+        let before = self.shared.catalog();
+        for (topic, source) in &before.sources {
+            match catalog.sources.get(topic) {
+                Some(now) if now.info.id != source.info.id => {
+                    let text = format!("{topic} was deleted and created again; start again to process the new one");
+                    return Err(LogError::Stop(text));
+                }
+                Some(now) if now.changelog.as_ref().map(|c| c.info.id) != source.changelog.as_ref().map(|c| c.info.id) => {
+                    let text = format!("the changelog of {topic} was deleted and created again; its positions are lost");
+                    return Err(LogError::Stop(text));
+                }
+                _ => {}
+            }
+        }
+        if catalog != *before {
+            *self.shared.catalog.write().unwrap_or_else(|p| p.into_inner()) = Arc::new(catalog);
+        }
+        Ok(())
+    }
+}
+
+fn drive(mut worker: Worker) -> Result<()> {
+    loop {
+        match worker.step() {
+            Ok(Status::Working) => {}
+            Ok(Status::Stopped) => return Ok(()),
+            Err(error) => {
+                worker.give_up();
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<Option<telemetry::Server>> {
+    let Some(listen) = topology.http else { return Ok(None) };
+    let server = telemetry::serve(listen, metrics.clone(), health.clone()).map_err(|e| LogError::Stop(e.to_string()))?;
+    tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz");
+    Ok(Some(server))
+}
+
+fn known() -> Known {
+    Known {
+        dead_letters: Reason::ALL.iter().map(|r| r.as_str()).collect(),
+        rules: Rule::ALL.iter().map(|r| r.as_str()).collect(),
+        epochs: Rise::ALL.iter().map(|r| r.as_str()).collect(),
+        ..Known::default()
+    }
+}
+
+fn kafka_config(topology: &Topology, identity: &Identity) -> KafkaConfig {
+    KafkaConfig {
+        properties: topology.kafka.clone(),
+        group: topology.application.clone(),
+        client_id: format!("{}-{}", topology.application, identity.instance),
+        transaction_timeout: topology.transaction_timeout,
+        instance: topology.static_membership.then(|| identity.instance.clone()),
+        message_limits: (1_048_588, 1_048_588),
+    }
+}
+
+/// The first look at the cluster, which may not be there yet. None if a stop came first.
+fn first_survey(
+    topology: &Topology,
+    log: &dyn Log,
+    health: &Health,
+    clock: &dyn Clock,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Catalog>> {
+    let mut told: Option<Instant> = None;
+    let mut say = |text: &str| {
+        let now = clock.now();
+        if told.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
+            told = Some(now);
+            tracing::warn!("waiting: {text}");
+        }
+        (0..topology.threads).for_each(|w| health.set_worker(w, telemetry::WorkerHealth::waiting(text), now));
+        clock.sleep(Duration::from_millis(500));
+    };
+    let servers = topology.kafka.get("bootstrap.servers").map_or("", String::as_str);
+    while !stop() {
+        match Catalog::survey(topology, log.admin()) {
+            Ok(catalog) if catalog.sources.is_empty() => say(&no_sources(topology, &catalog)),
+            Ok(catalog) => {
+                for topic in &catalog.missing {
+                    tracing::warn!(topic, "the source topic does not exist yet; it joins when it does");
+                }
+                return Ok(Some(catalog));
+            }
+            Err(LogError::Stop(text)) => return Err(LogError::Stop(text)),
+            Err(error) => say(&format!("for Kafka at {servers}: {error}")),
+        }
+    }
+    Ok(None)
+}
+
+fn no_sources(topology: &Topology, catalog: &Catalog) -> String {
+    match catalog.missing.is_empty() {
+        true => format!("for a topic that a stream of {} reads", topology.application),
+        false => format!("for the source topics {} to be created", catalog.missing.join(", ")),
+    }
+}
+

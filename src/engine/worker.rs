@@ -1,0 +1,538 @@
+//! A worker: one consumer, one transactional producer, some tasks; advanced by one request to the log a step.
+//!
+//! ```text
+//!   Connect ──init──▶ Idle ──first record──▶ Open ──interval, revocation, stop──▶ Offsets ──▶ End ──apply──▶ Idle
+//!      ▲                ▲                      │                                     │         │
+//!      │                └──── Rewind ◀── Abort ◀── Rejoin (the group moved on) ──────┴─────────┤
+//!      └──────────────────────────────── Restore (outcome unknown, producer lost) ◀────────────┘
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::log::{Event, GroupConsumer, Log, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition};
+use crate::store::Database;
+use crate::telemetry::{Health, Metrics, Outcome, PartitionMetrics, Rebalance, TaskMetrics, TaskState, WorkerHealth};
+use crate::topology::Topology;
+
+use super::catalog::Catalog;
+use super::clock::Clock;
+use super::opening::Opening;
+use super::task::Task;
+
+/// What the workers of an instance share.
+pub struct Shared {
+    pub topology: Arc<Topology>,
+    pub log: Arc<dyn Log>,
+    pub clock: Arc<dyn Clock>,
+    pub database: Arc<Database>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    /// Replaced as a whole when the cluster's topics change.
+    pub catalog: RwLock<Arc<Catalog>>,
+    /// A clean stop is wanted.
+    pub stop: AtomicBool,
+}
+
+impl Shared {
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// Where the worker stands in the commit cycle; drawn above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cycle {
+    Connect,
+    Idle,
+    Open { since: Instant },
+    Offsets { since: Instant },
+    End { since: Instant },
+    Abort,
+    Rewind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Working,
+    /// Everything is committed, the group is left.
+    Stopped,
+}
+
+/// A task on its way up, or up.
+pub(super) enum Slot {
+    Opening(Box<Opening>),
+    Running(Box<Task>),
+}
+
+/// No request to the log waits longer.
+pub(super) const WAIT: Duration = Duration::from_secs(1);
+/// Records a poll hands over at most.
+const BATCH: usize = 1000;
+/// A transaction ends before its interval when it has staged this much.
+const STAGED_BYTES: usize = 32 << 20;
+
+pub struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) index: usize,
+    transactional_id: String,
+    pub(super) consumer: Option<Box<dyn GroupConsumer>>,
+    pub(super) reader: Box<dyn Reader>,
+    pub(super) producer: Option<Box<dyn Producer>>,
+    pub(super) cycle: Cycle,
+    pub(super) tasks: BTreeMap<TopicPartition, Slot>,
+    events: VecDeque<Event>,
+    pub(super) catalog: Arc<Catalog>,
+    subscribed: Vec<String>,
+    /// An assignment has been seen.
+    joined: bool,
+    pub(super) catching_up: usize,
+    pause: Option<Instant>,
+    failures: u32,
+    stop_since: Option<Instant>,
+    reported: Option<Instant>,
+    last_warning: Option<Instant>,
+    pub(super) last_flush: Instant,
+    task_metrics: TaskMetrics,
+    lags: BTreeMap<TopicPartition, PartitionMetrics>,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, index: usize, transactional_id: String) -> Result<Self> {
+        let consumer = shared.log.group_consumer(index)?;
+        let reader = shared.log.reader(index)?;
+        let catalog = shared.catalog();
+        let last_flush = shared.clock.now();
+        let task_metrics = shared.metrics.tasks();
+        Ok(Self {
+            shared,
+            index,
+            transactional_id,
+            consumer: Some(consumer),
+            reader,
+            producer: None,
+            cycle: Cycle::Connect,
+            tasks: BTreeMap::new(),
+            events: VecDeque::new(),
+            catalog,
+            subscribed: Vec::new(),
+            joined: false,
+            catching_up: 0,
+            pause: None,
+            failures: 0,
+            stop_since: None,
+            reported: None,
+            last_warning: None,
+            last_flush,
+            task_metrics,
+            lags: BTreeMap::new(),
+        })
+    }
+
+    /// One step. An error is final, and says what a person must do.
+    pub fn step(&mut self) -> Result<Status> {
+        let now = self.shared.clock.now();
+        self.report(now);
+        if let Some(until) = self.pause {
+            if now < until && !self.shared.stopping() {
+                self.hold(until - now);
+                return Ok(Status::Working);
+            }
+            self.pause = None;
+        }
+        if self.shared.stopping() && self.may_stop(now)? {
+            self.close();
+            return Ok(Status::Stopped);
+        }
+        let advanced = self.advance(now);
+        self.react(advanced, now)?;
+        Ok(Status::Working)
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<()> {
+        match self.cycle {
+            Cycle::Connect => self.connect(),
+            Cycle::Offsets { since } => self.send_offsets(since),
+            Cycle::End { since } => self.end_transaction(since),
+            Cycle::Abort => self.abort(),
+            Cycle::Rewind => self.rewind(),
+            Cycle::Idle | Cycle::Open { .. } => self.run(now),
+        }
+    }
+
+    /// The one place where errors become reactions.
+    fn react(&mut self, advanced: Result<()>, now: Instant) -> Result<()> {
+        match advanced {
+            Ok(()) => Ok(()),
+            Err(LogError::Retry(text)) => {
+                self.back_off(&text, now);
+                Ok(())
+            }
+            Err(LogError::Rejoin(text)) => {
+                tracing::info!(worker = self.index, reason = text, "aborting: the group moved on");
+                self.back_off_after_failure(now);
+                self.cycle = Cycle::Abort;
+                Ok(())
+            }
+            Err(LogError::Restore(text)) => {
+                tracing::warn!(worker = self.index, reason = text,
+                    "the transaction's outcome is unknown: a new producer, and committed offsets decide");
+                self.shared.metrics.transaction(Outcome::Unknown, Duration::ZERO);
+                self.back_off_after_failure(now);
+                self.reopen_all()
+            }
+            Err(stop @ LogError::Stop(_)) => Err(stop),
+        }
+    }
+
+    fn back_off(&mut self, text: &str, now: Instant) {
+        self.pause = Some(now + Duration::from_millis(250));
+        if self.last_warning.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
+            self.last_warning = Some(now);
+            tracing::warn!(worker = self.index, reason = text, "waiting, and trying again");
+        }
+        self.shared.health.set_worker(self.index, WorkerHealth::waiting(text), now);
+    }
+
+    fn back_off_after_failure(&mut self, now: Instant) {
+        self.failures += 1;
+        if self.failures > 1 {
+            let wait = Duration::from_millis(100 << self.failures.min(6));
+            self.pause = Some(now + wait.min(Duration::from_secs(5)));
+        }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Waits without losing touch with the group.
+    fn hold(&mut self, time: Duration) {
+        self.serve();
+        self.shared.clock.sleep(time.min(Duration::from_millis(50)));
+    }
+
+    /// Collects rebalances; they are handled between transactions.
+    pub(super) fn serve(&mut self) {
+        if let Some(consumer) = &mut self.consumer {
+            self.events.extend(consumer.serve());
+        }
+    }
+
+    fn run(&mut self, now: Instant) -> Result<()> {
+        if let Some(event) = self.events.pop_front() {
+            return self.handle(event);
+        }
+        if let Cycle::Open { since } = self.cycle
+            && self.commit_due(since, now)
+        {
+            return self.begin_commit(since);
+        }
+        self.flush_by_age(now);
+        self.follow_catalog()?;
+        self.open_next()?;
+        self.poll(now)
+    }
+
+    fn commit_due(&self, since: Instant, now: Instant) -> bool {
+        let staged: usize = self.running().map(Task::staged_bytes).sum();
+        self.shared.stopping() || now.duration_since(since) >= self.shared.topology.commit_interval || staged > STAGED_BYTES
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter_map(|slot| match slot {
+            Slot::Running(task) => Some(&**task),
+            Slot::Opening(_) => None,
+        })
+    }
+
+    /// The topics to read may grow while we run.
+    fn follow_catalog(&mut self) -> Result<()> {
+        let catalog = self.shared.catalog();
+        if !Arc::ptr_eq(&catalog, &self.catalog) || self.subscribed.is_empty() {
+            let topics = catalog.topics();
+            self.catalog = catalog;
+            if topics != self.subscribed && !topics.is_empty() {
+                self.consumer()?.subscribe(&topics)?;
+                self.subscribed = topics;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn consumer(&mut self) -> Result<&mut Box<dyn GroupConsumer>> {
+        self.consumer.as_mut().ok_or_else(|| LogError::Stop("the group was left".into()))
+    }
+
+    fn poll(&mut self, now: Instant) -> Result<()> {
+        let wait = self.poll_wait(now);
+        let Self { consumer, producer, tasks, cycle, catalog, shared, events, .. } = self;
+        let (Some(consumer), Some(producer)) = (consumer, producer) else { return Ok(()) };
+        let mut outcome = Ok(());
+        let more = consumer.poll(BATCH, wait, &mut |record| {
+            if outcome.is_err() {
+                return;
+            }
+            let tp = TopicPartition::new(record.topic, record.partition);
+            // Tasks that are not up yet are paused, and begin at an offset of their own.
+            let Some(Slot::Running(task)) = tasks.get_mut(&tp) else { return };
+            outcome = begin(cycle, producer.as_mut(), shared.clock.as_ref())
+                .and_then(|()| task.process(record, catalog, &mut |out| send(producer.as_mut(), out, shared)));
+        });
+        events.extend(more);
+        outcome
+    }
+
+    fn poll_wait(&self, now: Instant) -> Duration {
+        let idle = Duration::from_millis(if self.catching_up > 0 { 1 } else { 20 });
+        match self.cycle {
+            Cycle::Open { since } => {
+                let due = since + self.shared.topology.commit_interval;
+                due.saturating_duration_since(now).min(idle)
+            }
+            _ => idle,
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Assigned(partitions) => self.assigned(partitions),
+            Event::Revoked { partitions, lost } => self.revoked(partitions, lost),
+            Event::End { tp, offset } => {
+                if let Some(Slot::Running(task)) = self.tasks.get_mut(&tp) {
+                    task.end_seen = task.end_seen.max(offset);
+                }
+                Ok(())
+            }
+            Event::OutOfRange(tp) => self.out_of_range(&tp),
+            Event::Unreachable(text) => {
+                let now = self.shared.clock.now();
+                if self.last_warning.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
+                    self.last_warning = Some(now);
+                    tracing::warn!(worker = self.index, reason = text, "waiting for a broker");
+                }
+                Ok(())
+            }
+            Event::Notice(text) => {
+                tracing::debug!(worker = self.index, "{text}");
+                Ok(())
+            }
+            Event::Fatal(error) => Err(error),
+        }
+    }
+
+    fn assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
+        self.shared.metrics.rebalance(Rebalance::Assigned);
+        if !partitions.is_empty() || !self.joined {
+            tracing::info!(worker = self.index, partitions = %names(&partitions), "assigned");
+        }
+        self.joined = true;
+        self.consumer()?.take(&partitions)?;
+        for tp in partitions {
+            let opening = Opening::new(&tp, &self.catalog)?;
+            self.tasks.insert(tp, Slot::Opening(Box::new(opening)));
+        }
+        self.count_opening();
+        Ok(())
+    }
+
+    /// Commit all, apply, close the revoked tasks, give them back. If they are lost already, nothing of the open
+    /// transaction may be committed in their name: abort, and rewind what stays.
+    fn revoked(&mut self, partitions: Vec<TopicPartition>, lost: bool) -> Result<()> {
+        if let Cycle::Open { since } = self.cycle {
+            self.events.push_front(Event::Revoked { partitions: partitions.clone(), lost });
+            if !lost {
+                return self.begin_commit(since);
+            }
+            // The event is handled again once the abort is through; what stays is rewound then.
+            self.cycle = Cycle::Abort;
+            return Ok(());
+        }
+        self.shared.metrics.rebalance(if lost { Rebalance::Lost } else { Rebalance::Revoked });
+        tracing::info!(worker = self.index, partitions = %names(&partitions), lost, "revoked");
+        for tp in &partitions {
+            self.close_task(tp);
+        }
+        self.count_opening();
+        self.consumer()?.release(&partitions)
+    }
+
+    fn close_task(&mut self, tp: &TopicPartition) {
+        self.lags.remove(tp);
+        match self.tasks.remove(tp) {
+            Some(Slot::Opening(opening)) => opening.cancel(self.reader.as_mut()),
+            Some(Slot::Running(mut task)) => {
+                if let Some(dedup) = &mut task.dedup
+                    && let Err(error) = dedup.store.partition().flush(false)
+                {
+                    tracing::warn!(%error, source = %tp, "the store could not be flushed; it will replay more of its changelog");
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Events that were queued while a transaction was open may revoke tasks that `rewind` should then leave alone.
+    pub(super) fn revocation_waits(&self, tp: &TopicPartition) -> bool {
+        let about = |e: &Event| matches!(e, Event::Revoked { partitions, .. } if partitions.contains(tp));
+        self.events.iter().any(about)
+    }
+
+    /// True once nothing is open any more.
+    fn may_stop(&mut self, now: Instant) -> Result<bool> {
+        let since = *self.stop_since.get_or_insert(now);
+        let patience = self.shared.topology.transaction_timeout + Duration::from_secs(5);
+        let quiet = matches!(self.cycle, Cycle::Idle | Cycle::Connect);
+        if !quiet && now.duration_since(since) > patience {
+            return Err(LogError::Stop(
+                "gave up waiting for the open transaction to end; it will be decided at the next start: nothing is lost"
+                    .into(),
+            ));
+        }
+        Ok(quiet)
+    }
+
+    /// Closes the stores and leaves the group.
+    fn close(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared.health.set_worker(self.index, WorkerHealth::Stopping, now);
+        for tp in self.tasks.keys().cloned().collect::<Vec<_>>() {
+            self.close_task(&tp);
+        }
+        self.task_metrics.set(TaskState::Running, 0);
+        if let Some(mut consumer) = self.consumer.take() {
+            for event in self.events.drain(..) {
+                let answered = match event {
+                    Event::Revoked { partitions, .. } => consumer.release(&partitions),
+                    Event::Assigned(partitions) => consumer.take(&partitions),
+                    _ => continue,
+                };
+                if let Err(error) = answered {
+                    tracing::debug!(%error, "a rebalance was overtaken by the stop");
+                }
+            }
+            consumer.leave();
+        }
+        self.producer = None;
+    }
+
+    /// Ends in a hurry after an error: nothing of the open transaction is committed.
+    pub fn give_up(mut self) {
+        if let Some(producer) = &mut self.producer
+            && !matches!(self.cycle, Cycle::Idle | Cycle::Connect)
+            && let Err(error) = producer.abort(Duration::from_secs(5))
+        {
+            tracing::debug!(%error, "the open transaction is left to its timeout");
+        }
+        self.tasks.values_mut().for_each(|slot| {
+            if let Slot::Running(task) = slot {
+                task.discard();
+            }
+        });
+        self.close();
+    }
+
+    /// A producer that nothing is known against; whatever one of this id left open is over then.
+    fn connect(&mut self) -> Result<()> {
+        self.serve();
+        let mut producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.shared.log.producer(&self.transactional_id)?,
+        };
+        match producer.init(WAIT) {
+            Ok(()) => {
+                self.producer = Some(producer);
+                self.cycle = Cycle::Idle;
+                Ok(())
+            }
+            Err(LogError::Retry(text)) => {
+                self.producer = Some(producer);
+                Err(LogError::Retry(text))
+            }
+            // This one is spent: the next step makes another.
+            Err(LogError::Restore(text) | LogError::Rejoin(text)) => Err(LogError::Retry(text)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        self.shared.health.beat(self.index, now);
+        if self.reported.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1)) {
+            return;
+        }
+        self.reported = Some(now);
+        let (mut waiting, mut restoring, mut records_left) = (0, 0, 0);
+        for slot in self.tasks.values() {
+            if let Slot::Opening(opening) = slot {
+                match opening.left(now) {
+                    Some(left) => (restoring, records_left) = (restoring + 1, records_left + left as u64),
+                    None => waiting += 1,
+                }
+            }
+        }
+        let running = self.tasks.len() - waiting - restoring;
+        self.task_metrics.set(TaskState::Assigned, waiting);
+        self.task_metrics.set(TaskState::Restoring, restoring);
+        self.task_metrics.set(TaskState::Running, running);
+        self.report_lags();
+        if self.pause.is_none() && !self.shared.stopping() {
+            let health = match self.joined {
+                true => WorkerHealth::Assigned { running, restoring, waiting, records_left },
+                false => WorkerHealth::waiting("an assignment"),
+            };
+            self.shared.health.set_worker(self.index, health, now);
+        }
+    }
+
+    fn report_lags(&mut self) {
+        let Some(consumer) = &self.consumer else { return };
+        let wall = self.shared.clock.wall_ms();
+        for slot in self.tasks.values_mut() {
+            let Slot::Running(task) = slot else { continue };
+            let lag = self
+                .lags
+                .entry(task.tp.clone())
+                .or_insert_with(|| self.shared.metrics.partition(&task.tp.topic, task.tp.partition));
+            if let Some(bounds) = consumer.heard(&task.tp) {
+                let position = task.committed.max(task.end_seen).max(bounds.start);
+                let records = (bounds.end - position).max(0) as u64;
+                let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
+                lag.lag(records, if records == 0 { Some(0.0) } else { age });
+            }
+        }
+    }
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Begins the transaction with its first record.
+fn begin(cycle: &mut Cycle, producer: &mut dyn Producer, clock: &dyn Clock) -> Result<()> {
+    if *cycle == Cycle::Idle {
+        producer.begin()?;
+        *cycle = Cycle::Open { since: clock.now() };
+    }
+    Ok(())
+}
+
+/// Sends, waiting while the client's queue is full.
+pub(super) fn send(producer: &mut dyn Producer, out: &Outgoing<'_>, shared: &Shared) -> Result<()> {
+    let begun = shared.clock.now();
+    loop {
+        match producer.send(out)? {
+            Sent::Queued => return Ok(()),
+            Sent::Full => {}
+        }
+        shared.clock.sleep(Duration::from_millis(1));
+        if shared.clock.now().duration_since(begun) > shared.topology.transaction_timeout {
+            return Err(LogError::Rejoin("the cluster takes no records".into()));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Highwater: a stateful stream processor for change data, exactly once.
+//!
+//! The rooms, in the order a record passes them; imports point down this list (`tests/architecture.rs` checks it):
+//!
+//! - [`cli`]: one file a command
+//! - [`engine`]: instance → worker → task, and the commit cycle
+//! - [`topology`]: topology.yaml → a checked topology, or every error in it
+//! - [`operators`]: the steps of a stream: dedup, mask
+//! - [`store`]: state: overlay over RocksDB, changelog, restore
+//! - [`record`]: what flows: records, changes, rows, positions
+//! - [`log`]: topics, transactions, consumer groups; Kafka behind one door
+//! - [`telemetry`]: metrics, health, logs
+
+pub mod cli;
+pub mod engine;
+pub mod log;
+pub mod operators;
+pub mod record;
+pub mod store;
+pub mod telemetry;
+pub mod topology;

@@ -1,0 +1,94 @@
+//! Client properties: what the guarantee needs, then what was measured to be lean, then the user's own.
+
+use rdkafka::ClientConfig;
+
+use super::KafkaConfig;
+
+fn base(config: &KafkaConfig, role: &str) -> ClientConfig {
+    let mut c = ClientConfig::new();
+    c.set("client.id", format!("{}-{role}", config.client_id));
+    // A missing topic is an error that names the way out, never a topic with default settings.
+    c.set("allow.auto.create.topics", "false");
+    c.set("reconnect.backoff.max.ms", "2000");
+    c.set("log.connection.close", "false");
+    config.properties.iter().for_each(|(k, v)| {
+        c.set(k, v);
+    });
+    c
+}
+
+fn fetching(c: &mut ClientConfig) {
+    let defaults = [
+        ("queued.min.messages", "20000"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("max.partition.fetch.bytes", "1048576"),
+        // The default of a second stalls a partition whose queue was full for just a moment.
+        ("fetch.queue.backoff.ms", "5"),
+        ("fetch.wait.max.ms", "100"),
+    ];
+    for (k, v) in defaults {
+        if c.get(k).is_none() {
+            c.set(k, v);
+        }
+    }
+    c.set("enable.auto.commit", "false");
+    c.set("enable.auto.offset.store", "false");
+    c.set("isolation.level", "read_committed");
+    // An offset that is not in the log is a matter for a person, not for a silent jump.
+    c.set("auto.offset.reset", "error");
+    c.set("enable.partition.eof", "true");
+    c.set("check.crcs", "true");
+}
+
+pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
+    let mut c = base(config, &format!("consumer-{worker}"));
+    fetching(&mut c);
+    c.set("group.id", &config.group);
+    c.set("partition.assignment.strategy", "cooperative-sticky");
+    c.set("statistics.interval.ms", "1000");
+    if let Some(instance) = &config.instance {
+        c.set("group.instance.id", format!("{instance}-{worker}"));
+    }
+    c
+}
+
+pub fn reader(config: &KafkaConfig, worker: usize) -> ClientConfig {
+    let mut c = base(config, &format!("restore-{worker}"));
+    fetching(&mut c);
+    // librdkafka wants a group for assign(); it is never joined and never committed to.
+    c.set("group.id", format!("{}-restore", config.group));
+    c
+}
+
+pub fn producer(config: &KafkaConfig, transactional_id: &str) -> ClientConfig {
+    let mut c = base(config, "producer");
+    let defaults = [
+        ("compression.type", "lz4"),
+        ("linger.ms", "20"),
+        ("batch.num.messages", "10000"),
+        ("queue.buffering.max.messages", "200000"),
+        ("queue.buffering.max.kbytes", "65536"),
+    ];
+    for (k, v) in defaults {
+        if c.get(k).is_none() {
+            c.set(k, v);
+        }
+    }
+    let (largest, smallest) = config.message_limits;
+    // The broker's limit is one of batches: a batch of many records must never exceed what one record may.
+    c.set("message.max.bytes", largest.clamp(1_000_000, 1_000_000_000).to_string());
+    c.set("batch.size", smallest.saturating_sub(1024).clamp(1024, 1_000_000).to_string());
+    c.set("transactional.id", transactional_id);
+    c.set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string());
+    c.set("partitioner", "murmur2_random");
+    // Acknowledged offsets are the stores' checkpoints.
+    c.set("delivery.report.only.error", "false");
+    c
+}
+
+/// Metadata and `read_uncommitted` bounds.
+pub fn admin(config: &KafkaConfig) -> ClientConfig {
+    let mut c = base(config, "admin");
+    c.set("isolation.level", "read_uncommitted");
+    c
+}

@@ -1,0 +1,198 @@
+//! A member of the consumer group.
+
+use std::ffi::CStr;
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use rdkafka_sys as sys;
+
+use super::super::{Bounds, Event, GroupConsumer, LogError, Membership, Result, TopicPartition};
+use super::context::Context;
+use super::errors::{NativeError, reaction};
+use super::fetch::FetchQueue;
+use super::{KafkaConfig, config};
+use crate::record::Record;
+
+pub struct KafkaConsumer {
+    // Before the consumer: fields drop in this order, and the queue needs the client.
+    queue: FetchQueue,
+    consumer: BaseConsumer<Context>,
+}
+
+impl KafkaConsumer {
+    pub fn connect(config: &KafkaConfig, worker: usize) -> Result<Self> {
+        let client = config::consumer(config, worker);
+        let consumer = BaseConsumer::from_config_and_context(&client, Context::default())
+            .map_err(|e| reaction("create a consumer", &e))?;
+        let queue = FetchQueue::new(consumer.client().native_ptr());
+        Ok(Self { queue, consumer })
+    }
+
+    /// Serves rebalances, statistics and errors. A message that slipped into the main queue before its partition was
+    /// forwarded is fetched again, so that it is neither lost nor overtaken.
+    fn serve_main_queue(&mut self) {
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(message) => {
+                    let (topic, partition) = (message.topic(), message.partition());
+                    let back = Offset::Offset(message.offset());
+                    if let Err(error) = self.consumer.seek(topic, partition, back, Duration::from_secs(5)) {
+                        let text = format!("a message of {topic}-{partition} could not be fetched again: {error}");
+                        self.consumer.context().push(Event::Fatal(LogError::Restore(text)));
+                    }
+                }
+                Err(error) => self.consumer.context().push(Event::Notice(error.to_string())),
+            }
+        }
+    }
+}
+
+fn list(tps: &[TopicPartition], offset: Option<Offset>) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(tps.len());
+    for tp in tps {
+        let added = list.add_partition_offset(&tp.topic, tp.partition, offset.unwrap_or(Offset::Invalid));
+        added.map_err(|e| reaction("name a partition", &e))?;
+    }
+    Ok(list)
+}
+
+impl GroupConsumer for KafkaConsumer {
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(|e| reaction("subscribe", &e))
+    }
+
+    fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
+        self.serve_main_queue();
+        let mut events = self.consumer.context().drain();
+        // A rebalance first: records fetched after it may belong to another owner.
+        if events.is_empty() {
+            self.queue.drain(max, wait, visit, &mut events);
+        }
+        events
+    }
+
+    fn serve(&mut self) -> Vec<Event> {
+        self.serve_main_queue();
+        self.consumer.context().drain()
+    }
+
+    fn take(&mut self, tps: &[TopicPartition]) -> Result<()> {
+        tps.iter().for_each(|tp| self.queue.forward(tp));
+        // The start does not matter: they are paused, and `resume_at` says where to begin.
+        let assigned = list(tps, Some(Offset::End))?;
+        self.consumer.incremental_assign(&assigned).map_err(|e| reaction("take partitions", &e))?;
+        self.pause(tps)
+    }
+
+    fn release(&mut self, tps: &[TopicPartition]) -> Result<()> {
+        self.consumer.incremental_unassign(&list(tps, None)?).map_err(|e| reaction("release partitions", &e))
+    }
+
+    fn pause(&mut self, tps: &[TopicPartition]) -> Result<()> {
+        if tps.is_empty() {
+            return Ok(());
+        }
+        self.consumer.pause(&list(tps, None)?).map_err(|e| reaction("pause partitions", &e))
+    }
+
+    fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
+        let tps = std::slice::from_ref(tp);
+        let sought = list(tps, Some(Offset::Offset(offset)))?;
+        let sought = self.consumer.seek_partitions(sought, Duration::from_secs(5));
+        let sought = sought.map_err(|e| LogError::Retry(format!("seek {tp}: {e}")))?;
+        for element in sought.elements() {
+            element.error().map_err(|e| LogError::Retry(format!("seek {tp}: {e}")))?;
+        }
+        self.consumer.resume(&list(tps, None)?).map_err(|e| reaction("resume a partition", &e))
+    }
+
+    fn committed(&mut self, tps: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {
+        // isolation.level=read_committed makes librdkafka ask for stable offsets: open transactions are waited for.
+        let found = self.consumer.committed_offsets(list(tps, None)?, wait);
+        let found = found.map_err(|e| reaction("read committed offsets", &e))?;
+        tps.iter()
+            .map(|tp| {
+                let element = found.find_partition(&tp.topic, tp.partition);
+                let element = element.ok_or_else(|| LogError::Retry(format!("no committed offset told for {tp}")))?;
+                element.error().map_err(|e| reaction("read committed offsets", &e))?;
+                Ok(match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                })
+            })
+            .collect()
+    }
+
+    fn membership(&mut self) -> Result<Membership> {
+        if self.consumer.assignment_lost() {
+            return Err(LogError::Rejoin("the assignment was lost".into()));
+        }
+        let native = self.consumer.client().native_ptr();
+        // SAFETY: the client is alive; the metadata object and its serialized form are ours and released here.
+        let (member, generation, encoded) = unsafe {
+            let metadata = sys::rd_kafka_consumer_group_metadata(native);
+            if metadata.is_null() {
+                return Err(LogError::Rejoin("not a member of the group".into()));
+            }
+            let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
+            let member = CStr::from_ptr(member).to_string_lossy().into_owned();
+            let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+            let (mut bytes, mut len) = (std::ptr::null_mut(), 0);
+            let error = NativeError::take(sys::rd_kafka_consumer_group_metadata_write(metadata, &mut bytes, &mut len));
+            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+            if let Some(error) = error {
+                return Err(LogError::Retry(error.text));
+            }
+            let encoded = std::slice::from_raw_parts(bytes.cast::<u8>(), len).to_vec();
+            sys::rd_kafka_mem_free(native, bytes);
+            (member, generation, encoded)
+        };
+        check_membership(&member, generation)?;
+        Ok(Membership { member, generation, encoded })
+    }
+
+    fn heard(&self, tp: &TopicPartition) -> Option<Bounds> {
+        self.consumer.context().heard(tp)
+    }
+
+    fn leave(&mut self) {
+        // From here on revocations are answered at once: all work is committed. Dropping the consumer leaves the group.
+        self.consumer.context().leave();
+        for event in self.consumer.context().drain() {
+            let answered = match event {
+                Event::Assigned(tps) => list(&tps, Some(Offset::End)).map(|l| self.consumer.incremental_assign(&l)),
+                Event::Revoked { partitions, .. } => list(&partitions, None).map(|l| self.consumer.incremental_unassign(&l)),
+                _ => continue,
+            };
+            if let Ok(Err(error)) = answered {
+                tracing::debug!(%error, "a rebalance was overtaken by leaving the group");
+            }
+        }
+    }
+}
+
+/// The client resets its member id and generation in the background when it leaves or is thrown out, and the broker
+/// skips its fencing for exactly these values: an offset commit with them would pass whoever owns the partition.
+fn check_membership(member: &str, generation: i32) -> Result<()> {
+    if member.is_empty() || generation < 0 {
+        return Err(LogError::Rejoin("between two generations of the group".into()));
+    }
+    Ok(())
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memberships_that_the_broker_would_not_fence_are_refused() {
+        assert!(check_membership("member", 1).is_ok());
+        assert!(matches!(check_membership("", 1), Err(LogError::Rejoin(_))));
+        assert!(matches!(check_membership("member", -1), Err(LogError::Rejoin(_))));
+    }
+}

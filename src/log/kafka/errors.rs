@@ -1,0 +1,93 @@
+//! librdkafka's errors, by the reaction they demand.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka_sys as sys;
+
+use super::super::LogError;
+
+/// An error object of librdkafka's transactional calls, owned.
+pub struct NativeError {
+    pub code: RDKafkaErrorCode,
+    pub text: String,
+    pub fatal: bool,
+    pub retriable: bool,
+    pub requires_abort: bool,
+}
+
+impl NativeError {
+    /// Takes the object over; None for a null pointer, which means success.
+    ///
+    /// # Safety
+    /// `error` is null or an error object that nobody else frees.
+    pub unsafe fn take(error: *mut sys::rd_kafka_error_t) -> Option<Self> {
+        if error.is_null() {
+            return None;
+        }
+        // SAFETY: not null, and ours by contract; the string is copied before the object goes.
+        unsafe {
+            let text = std::ffi::CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+            let taken = Self {
+                code: sys::rd_kafka_error_code(error).into(),
+                text,
+                fatal: sys::rd_kafka_error_is_fatal(error) != 0,
+                retriable: sys::rd_kafka_error_is_retriable(error) != 0,
+                requires_abort: sys::rd_kafka_error_txn_requires_abort(error) != 0,
+            };
+            sys::rd_kafka_error_destroy(error);
+            Some(taken)
+        }
+    }
+
+    /// The reaction, `age` being how long the transaction has been open.
+    ///
+    /// A producer is fenced by the coordinator once its transaction outlived its timeout: a stall, and we start over.
+    /// Fenced before that, another process uses the same transactional id: starting over would fence it in turn, for ever.
+    pub fn reaction(self, call: &str, age: Duration, timeout: Duration) -> LogError {
+        let text = format!("{call}: {}", self.text);
+        if is_fenced(self.code) && age < timeout {
+            return LogError::Stop(format!(
+                "{text}: another process uses this instance's transactional id. Each instance needs a state directory \
+                 of its own that was never copied; stop the other process, or remove this one's state directory \
+                 (its stores are restored from their changelogs)"
+            ));
+        }
+        if self.fatal {
+            LogError::Restore(text)
+        } else if self.requires_abort {
+            LogError::Rejoin(text)
+        } else if self.retriable {
+            LogError::Retry(text)
+        } else {
+            // Neither a clean failure nor a success: nobody knows.
+            LogError::Restore(text)
+        }
+    }
+}
+
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
+}
+
+/// Errors of metadata and consumer calls.
+pub fn reaction(call: &str, error: &KafkaError) -> LogError {
+    use RDKafkaErrorCode::*;
+    let text = format!("{call}: {error}");
+    match error.rdkafka_error_code() {
+        Some(TopicAuthorizationFailed | GroupAuthorizationFailed | ClusterAuthorizationFailed) => {
+            LogError::Stop(format!("{text}: grant the principal the right to do this"))
+        }
+        Some(TransactionalIdAuthorizationFailed) => {
+            LogError::Stop(format!("{text}: grant the principal Write and Describe on the transactional ids"))
+        }
+        Some(SaslAuthenticationFailed | UnsupportedVersion | InvalidTransactionTimeout) => LogError::Stop(text),
+        Some(FencedInstanceId) => {
+            LogError::Stop(format!("{text}: another member uses this instance's group.instance.id"))
+        }
+        _ => match error {
+            KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => LogError::Stop(text),
+            _ => LogError::Retry(text),
+        },
+    }
+}

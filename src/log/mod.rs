@@ -1,0 +1,203 @@
+//! The log: topics of partitions of offsets, transactions, consumer groups.
+//!
+//! The engine knows only these traits. [`kafka`] implements them on Apache Kafka; nothing above this room knows its
+//! client library. Calls that go to a broker take a `wait` and return when it is over, so that a worker stays a state
+//! machine that answers signals and serves its consumer group.
+//!
+//! Errors say by their type what must be done, because with exactly-once the reaction matters more than the cause.
+
+pub mod kafka;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::record::Record;
+
+/// What an error of the log demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogError {
+    /// The group moved on: abort, discard what is staged, rewind what is still assigned.
+    Rejoin(String),
+    /// The transaction's outcome is unknown, or the producer is gone: a new producer with the same transactional id,
+    /// committed offsets decide, stores are restored.
+    Restore(String),
+    /// Nothing was decided: the same call again.
+    Retry(String),
+    /// Only a person can help. The text says how.
+    Stop(String),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (LogError::Rejoin(s) | LogError::Restore(s) | LogError::Retry(s) | LogError::Stop(s)) = self;
+        f.write_str(s)
+    }
+}
+
+impl std::error::Error for LogError {}
+
+pub type Result<T> = std::result::Result<T, LogError>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// A topic's identity: deleted and created again under one name, it gets another.
+pub type TopicId = [u8; 16];
+
+/// What the engine asks of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    pub id: TopicId,
+    pub partitions: i32,
+    pub compacted_only: bool,
+    pub max_message_bytes: usize,
+    pub delete_retention: Duration,
+}
+
+/// The first offset held and the one after the last written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// Makes clients. One per process.
+pub trait Log: Send + Sync {
+    fn admin(&self) -> &dyn Admin;
+    fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>>;
+    fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>>;
+    fn reader(&self, worker: usize) -> Result<Box<dyn Reader>>;
+}
+
+/// Metadata. Calls wait some seconds for a broker and then ask for `Retry`.
+pub trait Admin: Send + Sync {
+    fn topics(&self) -> Result<Vec<String>>;
+    /// None where there is no such topic.
+    fn describe(&self, topic: &str) -> Result<Option<TopicInfo>>;
+    /// A topic that exists already is no error: another instance was faster.
+    fn create_changelog(&self, topic: &str, partitions: i32) -> Result<()>;
+    /// Bounds as `read_uncommitted` sees them: `end` counts open transactions.
+    fn bounds(&self, tp: &TopicPartition) -> Result<Bounds>;
+    /// How a person creates a topic on this log.
+    fn creation_hint(&self, topic: &str, partitions: i32) -> String;
+    /// How a person sets the committed offset of a partition, `to` being `earliest` or an offset.
+    fn reset_hint(&self, tp: &TopicPartition, to: &str) -> String;
+    /// How a person deletes a topic.
+    fn deletion_hint(&self, topic: &str) -> String;
+    /// How a person finds a transaction that was never ended.
+    fn hanging_hint(&self, tp: &TopicPartition) -> String;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Partitions came. They stay paused until `resume_at`.
+    Assigned(Vec<TopicPartition>),
+    /// Partitions must go: commit, close, then `release` them. If `lost`, they are another's already.
+    Revoked { partitions: Vec<TopicPartition>, lost: bool },
+    /// A reader of committed records stands at the last stable offset, `offset` being the next to come.
+    End { tp: TopicPartition, offset: i64 },
+    /// The offset asked for is not in the log.
+    OutOfRange(TopicPartition),
+    /// No broker can be reached; recovers by itself.
+    Unreachable(String),
+    /// Worth a line in the log.
+    Notice(String),
+    Fatal(LogError),
+}
+
+/// A member of the application's consumer group. Rebalances are queued as events, never acted upon in a callback.
+pub trait GroupConsumer: Send {
+    fn subscribe(&mut self, topics: &[String]) -> Result<()>;
+    /// Waits for records, hands over up to `max` of them, and returns what else happened, in order.
+    fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event>;
+    /// Serves the group without fetching.
+    fn serve(&mut self) -> Vec<Event>;
+    /// Takes partitions of an `Assigned` event, paused.
+    fn take(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+    /// Gives back the partitions of a `Revoked` event.
+    fn release(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+    /// Fetches from `offset` on.
+    fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()>;
+    /// Committed offsets once no open transaction can change them.
+    fn committed(&mut self, partitions: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>>;
+    /// Who we are in the group; `Rejoin` where the group would not fence us by it.
+    fn membership(&mut self) -> Result<Membership>;
+    /// Start and last stable offset as last heard from the broker.
+    fn heard(&self, tp: &TopicPartition) -> Option<Bounds>;
+    /// Leaves the group. Everything must be committed or aborted before.
+    fn leave(&mut self);
+}
+
+/// Proof of a place in the group, checked: a non-empty member id and a generation.
+pub struct Membership {
+    pub member: String,
+    pub generation: i32,
+    /// The client library's own form.
+    pub encoded: Vec<u8>,
+}
+
+/// Reads single partitions to their end, `read_committed`, without a group: restores.
+pub trait Reader: Send {
+    fn start(&mut self, tp: &TopicPartition, offset: i64) -> Result<()>;
+    fn stop(&mut self, tp: &TopicPartition) -> Result<()>;
+    fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event>;
+}
+
+/// A record on its way out.
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    /// None: by murmur2 of the key.
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    /// None: a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub timestamp: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    Queued,
+    /// The queue is full: serve and try again.
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Done,
+    /// It took so long that a request may still be under way: done, but never begin again on this producer.
+    DoneDoubtfully,
+    /// Not decided yet: call again.
+    Pending,
+}
+
+/// A transactional producer. An unknown outcome is `Restore`; after it the producer is only good to be dropped.
+pub trait Producer: Send {
+    /// Ends what an earlier producer of this id left open, and fences it.
+    fn init(&mut self, wait: Duration) -> Result<()>;
+    fn begin(&mut self) -> Result<()>;
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent>;
+    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()>;
+    /// Flushes and commits; a failed delivery fails it.
+    fn commit(&mut self, wait: Duration) -> Result<Ended>;
+    fn abort(&mut self, wait: Duration) -> Result<Ended>;
+    /// The highest offset the log acknowledged on an explicitly chosen partition.
+    fn acknowledged(&self, tp: &TopicPartition) -> Option<i64>;
+}

@@ -1,0 +1,544 @@
+//! `mask`: rules per column, on splices of the original bytes.
+//!
+//! Guarantees: a value under a rule leaves only as the rule's result (null and Debezium's placeholder for an unchanged
+//! out-of-line column say nothing and stay); untouched columns keep their bytes and their order; what the rules cannot
+//! process, or do not foresee, is a [`BadRecord`] and leaves nothing in the output; no message holds a value.
+
+mod plan;
+mod unavailable;
+mod values;
+
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+use self::plan::{Plan, Shape};
+use self::values::Values;
+use crate::record::change::{Change, Op};
+use crate::record::{BadRecord, Reason, Secret, json, key};
+
+/// The columns that Highwater adds to every row.
+const RESERVED: [&str; 2] = ["cdc_lsn", "_deleted"];
+
+/// What a rule does to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    Passthrough,
+    /// Lower-case hex of SHA-256(secret, value).
+    Hash,
+    /// First word and the second one's initial: "Ivan Ivanov" → "IvanI.".
+    Truncate,
+    Drop,
+}
+
+impl Rule {
+    pub const ALL: &'static [Rule] = &[Rule::Passthrough, Rule::Hash, Rule::Truncate, Rule::Drop];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rule::Passthrough => "passthrough",
+            Rule::Hash => "hash",
+            Rule::Truncate => "truncate",
+            Rule::Drop => "drop",
+        }
+    }
+}
+
+/// What happens to a column without a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unlisted {
+    #[default]
+    Passthrough,
+    Drop,
+    Reject,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldRule {
+    pub column: String,
+    pub rule: Rule,
+    /// A full row may lack the column.
+    pub optional: bool,
+}
+
+/// The rules of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableConfig {
+    pub fields: Vec<FieldRule>,
+    pub unlisted: Unlisted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rules {
+    /// `mask: none`: the row as it is.
+    None,
+    /// `mask: { fields: … }`: one set of rules for every row of the stream.
+    Fields(TableConfig),
+    /// `mask: { rules: FILE }`: by `source.table`.
+    Tables(BTreeMap<String, TableConfig>),
+}
+
+/// A `mask` step as topology.yaml states it, with its secret resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub rules: Rules,
+    /// Present where a rule needs it.
+    pub secret: Option<Secret>,
+    /// What Debezium sends for an unchanged out-of-line column (`unavailable.value.placeholder`).
+    pub unavailable_value: String,
+}
+
+pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
+
+/// How often each rule was applied to a row; indexed by `Rule as usize`. Columns without a rule count under what
+/// `unlisted` makes of them. Nulls and placeholders under `hash` and `truncate` are not counted: nothing was rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applied(pub [u32; 4]);
+
+/// A `mask` step, ready to run. One per worker: it keeps buffers and the layouts of the rows it met.
+pub struct Mask {
+    plans: Plans,
+    values: Values,
+}
+
+enum Plans {
+    One(Plan),
+    ByTable(FxHashMap<String, Plan>),
+}
+
+impl Plans {
+    fn of(&mut self, table: &str) -> Result<&mut Plan, BadRecord> {
+        match self {
+            Plans::One(plan) => Ok(plan),
+            Plans::ByTable(plans) => plans.get_mut(table).ok_or_else(|| {
+                BadRecord::new(Reason::TableWithoutRules, format!("no rules for the table {}", json::shown(table)))
+            }),
+        }
+    }
+}
+
+impl Mask {
+    /// Fails where a rule could not do what it says: `hash` without a secret, two rules for one column.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let secret = config.secret.filter(|secret| !secret.expose().is_empty());
+        let plan = |table: TableConfig| match table.fields.iter().find(|field| field.rule == Rule::Hash) {
+            Some(field) if secret.is_none() => {
+                Err(format!("hash of the column {} needs a secret", json::shown(&field.column)))
+            }
+            _ => Plan::new(table),
+        };
+        let plans = match config.rules {
+            Rules::None => Plans::One(plan(TableConfig::default())?),
+            Rules::Fields(fields) => Plans::One(plan(fields)?),
+            Rules::Tables(tables) => {
+                let named = |(name, table): (String, TableConfig)| match plan(table) {
+                    Ok(plan) => Ok((name, plan)),
+                    Err(error) => Err(format!("table {}: {error}", json::shown(&name))),
+                };
+                Plans::ByTable(tables.into_iter().map(named).collect::<Result<_, String>>()?)
+            }
+        };
+        Ok(Self { plans, values: Values::new(secret.as_ref(), &config.unavailable_value) })
+    }
+
+    /// Writes the output row into `out` (cleared first): the masked columns, then `cdc_lsn` and `_deleted`.
+    /// After an error `out` is empty.
+    pub fn row(&mut self, change: &Change<'_>, cdc_lsn: u64, out: &mut Vec<u8>) -> Result<Applied, BadRecord> {
+        let deleted = change.op == Op::Delete;
+        let shape = if deleted { Shape::DeletedRow } else { Shape::FullRow };
+        let applied = self.write(&change.source.table, shape, change.row.get(), out)?;
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"cdc_lsn\":");
+        out.extend_from_slice(itoa::Buffer::new().format(cdc_lsn).as_bytes());
+        out.extend_from_slice(if deleted { b",\"_deleted\":1}" } else { b",\"_deleted\":0}" });
+        Ok(applied)
+    }
+
+    /// Writes the output key into `out` (cleared first): the columns of the key under the rules of the same columns.
+    /// After an error `out` is empty.
+    ///
+    /// Always the bare payload: the schema that some keys come with would be wrong for a hashed number.
+    pub fn key(&mut self, table: &str, key: &[u8], out: &mut Vec<u8>) -> Result<(), BadRecord> {
+        out.clear();
+        let object = key::payload(key)?;
+        self.write(table, Shape::Key, object.get(), out)?;
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// How many rules have met no column yet (`rules_unmatched`).
+    pub fn unmatched(&self) -> usize {
+        match &self.plans {
+            Plans::One(plan) => plan.unmatched(),
+            Plans::ByTable(plans) => plans.values().map(Plan::unmatched).sum(),
+        }
+    }
+
+    fn write(&mut self, table: &str, shape: Shape, object: &str, out: &mut Vec<u8>) -> Result<Applied, BadRecord> {
+        let written = self.plans.of(table).and_then(|plan| plan.write(shape, object, &mut self.values, out));
+        // Half a row must not be there for anyone to send.
+        written.inspect_err(|_| out.clear())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::change::{Decoded, decode};
+    use serde_json::Value;
+
+    fn fields(rules: &[(&str, Rule)], unlisted: Unlisted) -> TableConfig {
+        let field = |(column, rule): &(&str, Rule)| FieldRule {
+            column: column.trim_end_matches('?').to_string(),
+            rule: *rule,
+            optional: column.ends_with('?'),
+        };
+        TableConfig { fields: rules.iter().map(field).collect(), unlisted }
+    }
+
+    fn try_new(rules: Rules, secret: Option<&str>) -> Result<Mask, String> {
+        let secret = secret.map(Secret::new);
+        Mask::new(Config { rules, secret, unavailable_value: UNAVAILABLE_VALUE.into() })
+    }
+
+    fn mask(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
+        try_new(Rules::Fields(fields(rules, unlisted)), Some("s3cr3t")).unwrap()
+    }
+
+    fn envelope(op: &str, row: &str) -> String {
+        let field = if op == "d" { "before" } else { "after" };
+        format!(r#"{{"op":"{op}","{field}":{row},"source":{{"table":"people"}}}}"#)
+    }
+
+    fn run(mask: &mut Mask, op: &str, row: &str) -> Result<String, BadRecord> {
+        let envelope = envelope(op, row);
+        let Decoded::Change(change) = decode(Some(envelope.as_bytes())).unwrap() else { panic!("no change") };
+        let mut out = b"left over".to_vec();
+        let result = mask.row(&change, 7, &mut out);
+        assert!(result.is_ok() || out.is_empty());
+        result.map(|_| String::from_utf8(out).unwrap())
+    }
+
+    fn key(mask: &mut Mask, key: &str) -> Result<String, BadRecord> {
+        let mut out = b"left over".to_vec();
+        let result = mask.key("people", key.as_bytes(), &mut out);
+        assert!(result.is_ok() || out.is_empty());
+        result.map(|_| String::from_utf8(out).unwrap())
+    }
+
+    const SEED: &[(&str, Rule)] =
+        &[("email", Rule::Hash), ("name", Rule::Truncate), ("born", Rule::Drop), ("id", Rule::Passthrough)];
+
+    // printf s3cr3tivan@example.com | sha256sum
+    const IVAN: &str = "9263772d8ba1ab327ea92e13ae02119357e266a54b3371489e6669e784b8a0a8";
+
+    #[test]
+    fn the_rules_of_the_seed() {
+        let mut mask = mask(SEED, Unlisted::Passthrough);
+        assert_eq!(mask.unmatched(), 4);
+        let row = r#"{"id":1,"email":"ivan@example.com","name":"Ivan Ivanov","born":-56270,"note":"a\u0062"}"#;
+        let expected =
+            format!(r#"{{"id":1,"email":"{IVAN}","name":"IvanI.","note":"a\u0062","cdc_lsn":7,"_deleted":0}}"#);
+        // The second run goes by the layout that the first one learned.
+        for op in ["c", "u", "r", "c"] {
+            assert_eq!(run(&mut mask, op, row).unwrap(), expected);
+        }
+        assert_eq!(run(&mut mask, "d", row).unwrap(), expected.replace("_deleted\":0", "_deleted\":1"));
+        assert_eq!(mask.unmatched(), 0);
+    }
+
+    /// (rules, unlisted, row, output) with the same outcome on the first row and on every later one.
+    #[test]
+    fn splices() {
+        use Rule::*;
+        use Unlisted::{Drop as DropUnlisted, Passthrough as PassUnlisted, Reject};
+        for (rules, unlisted, row, expected) in [
+            (&[][..], PassUnlisted, "{}", ""),
+            (&[("a?", Drop)], PassUnlisted, "{}", ""),
+            (
+                &[],
+                PassUnlisted,
+                "{ \"a\" : 1 ,\n \"b\":\t[ 1, {\"x\" : null} ] }",
+                "\"a\" : 1 ,\n \"b\":\t[ 1, {\"x\" : null} ],",
+            ),
+            (&[("a", Drop)], PassUnlisted, r#"{"a":"x","b":2}"#, r#""b":2,"#),
+            (&[("b", Drop)], PassUnlisted, r#"{"a":1,"b":"x","c":3}"#, r#""a":1,"c":3,"#),
+            (&[("c", Drop)], PassUnlisted, r#"{"a":1,"b":2,"c":"x"}"#, r#""a":1,"b":2,"#),
+            (&[("a", Drop), ("b", Drop)], PassUnlisted, r#"{"a":1,"b":{"c":[1]}}"#, ""),
+            (&[("b", Truncate)], PassUnlisted, r#"{"a":1, "b" : "x y" , "c":3}"#, r#""a":1,"b" : "xy.","c":3,"#),
+            (&[("a", Truncate), ("b", Truncate)], PassUnlisted, r#"{"a":null,"b":""}"#, r#""a":null,"b":"","#),
+            (&[("b", Passthrough)], DropUnlisted, r#"{"a":"x","b":2,"c":"x"}"#, r#""b":2,"#),
+            (&[("b", Passthrough), ("a?", Drop)], Reject, r#"{"b":2}"#, r#""b":2,"#),
+            // Escaped names meet their rules, and leave as they came.
+            (
+                &[("ab", Truncate), ("c\"", Drop)],
+                PassUnlisted,
+                r#"{"a\u0062":"x y","c\u0022":1}"#,
+                r#""a\u0062":"xy.","#,
+            ),
+            (&[("имя", Truncate), ("", Drop)], PassUnlisted, r#"{"имя":"李小龍","":1}"#, r#""имя":"李.","#),
+        ] {
+            let mut mask = mask(rules, unlisted);
+            for _ in 0..2 {
+                let end = r#""cdc_lsn":7,"_deleted":0}"#;
+                assert_eq!(run(&mut mask, "c", row).unwrap(), format!("{{{expected}{end}"), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        use Rule::*;
+        use Unlisted::{Passthrough as PassUnlisted, Reject};
+        for (rules, unlisted, row, reason, detail) in [
+            (&[][..], PassUnlisted, r#"{"cdc_lsn":"secret"}"#, Reason::ReservedColumn, "`cdc_lsn`"),
+            (&[], PassUnlisted, r#"{"a":1,"_deleted":"secret"}"#, Reason::ReservedColumn, "`_deleted`"),
+            (&[], PassUnlisted, r#"{"cdc\u005flsn":"secret"}"#, Reason::ReservedColumn, "`cdc_lsn`"),
+            (&[], PassUnlisted, r#"{"a":"secret","b":1,"a":2}"#, Reason::DuplicateField, "`a`"),
+            (&[("ab", Drop)], PassUnlisted, r#"{"a\u0062":"secret","ab":2}"#, Reason::DuplicateField, "`ab`"),
+            (&[("a", Hash)], Reject, r#"{"a":"secret","b":2,"c":3}"#, Reason::UnlistedColumn, "`b`, `c`"),
+            (
+                &[("emial", Hash)],
+                PassUnlisted,
+                r#"{"id":1,"email":"secret"}"#,
+                Reason::RuleWithoutColumn,
+                "nearest is `email`",
+            ),
+            (&[("a", Passthrough)], PassUnlisted, r#"{}"#, Reason::RuleWithoutColumn, "`a` (passthrough)"),
+            (&[("a", Truncate)], PassUnlisted, r#"{"a":["secret"]}"#, Reason::WrongType, "`a` is an array"),
+            (&[("a", Hash)], PassUnlisted, r#"{"b":1,"a":"secret\ud83d"}"#, Reason::NotJson, "`a`"),
+            (&[], PassUnlisted, r#"{"a\ude00":"secret"}"#, Reason::NotJson, "surrogate"),
+        ] {
+            let mut mask = mask(rules, unlisted);
+            for _ in 0..2 {
+                let bad = run(&mut mask, "c", row).unwrap_err();
+                assert_eq!(bad.reason, reason, "{row}");
+                assert!(bad.detail.contains(detail) && !bad.detail.contains("secret"), "{row}: {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn deletes_may_lack_columns() {
+        let mut mask = mask(SEED, Unlisted::Passthrough);
+        let key_only = r#"{"id":1}"#;
+        assert_eq!(run(&mut mask, "d", key_only).unwrap(), r#"{"id":1,"cdc_lsn":7,"_deleted":1}"#);
+        // The layout is known by now; a full row of it is still refused.
+        assert_eq!(run(&mut mask, "u", key_only).unwrap_err().reason, Reason::RuleWithoutColumn);
+        assert_eq!(mask.unmatched(), 3);
+    }
+
+    #[test]
+    fn rows_of_changing_layouts() {
+        let mut mask = mask(&[("p?", Rule::Truncate), ("q?", Rule::Drop)], Unlisted::Passthrough);
+        // More layouts than are kept, each met again; prefixes and permutations of each other among them.
+        for _ in 0..3 {
+            for n in 0..40 {
+                let others: Vec<String> = (0..n).map(|i| format!(r#""c{i}":{i}"#)).collect();
+                let mut columns = others.clone();
+                columns.insert(n / 2, r#""p":"secret x","q":"secret""#.into());
+                let joined = |columns: &[String]| columns.iter().map(|c| format!("{c},")).collect::<String>();
+                let expected = {
+                    let mut columns = others;
+                    columns.insert(n / 2, r#""p":"secretx.""#.into());
+                    format!("{{{}\"cdc_lsn\":7,\"_deleted\":0}}", joined(&columns))
+                };
+                assert_eq!(run(&mut mask, "c", &format!("{{{}}}", columns.join(","))).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_found_after_its_layout_is_known() {
+        let mut mask = mask(&[("a", Rule::Drop)], Unlisted::Passthrough);
+        run(&mut mask, "c", r#"{"a":1,"b":2}"#).unwrap();
+        for row in [r#"{"a":1,"b":2,"a":"secret"}"#, r#"{"a":1,"b":2,"b":3}"#, r#"{"a":1,"a":2}"#] {
+            assert_eq!(run(&mut mask, "c", row).unwrap_err().reason, Reason::DuplicateField);
+        }
+        let many: Vec<String> = (0..3000).map(|i| format!("\"c{}\":1", i % 2999)).collect();
+        let bad = run(&mut mask, "c", &format!("{{{}}}", many.join(","))).unwrap_err();
+        assert_eq!(bad.detail, "the row names `c0` twice");
+    }
+
+    #[test]
+    fn placeholders_leave_as_they_came_unless_dropped() {
+        let row = format!(r#"{{"t":"{0}","h":["{0}"],"d":"{0}"}}"#, UNAVAILABLE_VALUE);
+        let mut mask = mask(&[("t", Rule::Truncate), ("h", Rule::Hash), ("d", Rule::Drop)], Unlisted::Reject);
+        let expected = format!(r#"{{"t":"{0}","h":["{0}"],"cdc_lsn":7,"_deleted":0}}"#, UNAVAILABLE_VALUE);
+        assert_eq!(run(&mut mask, "u", &row).unwrap(), expected);
+    }
+
+    #[test]
+    fn applied_counts_what_was_done() {
+        let mut mask = mask(SEED, Unlisted::Drop);
+        let mut applied = |row: &str| {
+            let envelope = envelope("c", row);
+            let Decoded::Change(change) = decode(Some(envelope.as_bytes())).unwrap() else { panic!("no change") };
+            mask.row(&change, 1, &mut Vec::new()).unwrap().0
+        };
+        assert_eq!(applied(r#"{"id":1,"email":"a","name":"b","born":1,"x":1,"y":2}"#), [1, 1, 1, 3]);
+        assert_eq!(applied(r#"{"id":1,"email":null,"name":null,"born":null}"#), [1, 0, 0, 1]);
+        assert!(Rule::ALL.iter().map(|rule| *rule as usize).eq(0..4), "what `Applied` is indexed by");
+    }
+
+    #[test]
+    fn without_rules_a_row_is_still_checked() {
+        let mut mask = try_new(Rules::None, None).unwrap();
+        assert_eq!(run(&mut mask, "d", r#"{"a": 1}"#).unwrap(), r#"{"a": 1,"cdc_lsn":7,"_deleted":1}"#);
+        assert_eq!(run(&mut mask, "c", r#"{"a":1,"a":2}"#).unwrap_err().reason, Reason::DuplicateField);
+        assert_eq!(run(&mut mask, "c", r#"{"cdc_lsn":1}"#).unwrap_err().reason, Reason::ReservedColumn);
+        assert_eq!((mask.unmatched(), key(&mut mask, r#"{"a" : 1}"#).unwrap()), (0, r#"{"a" : 1}"#.into()));
+    }
+
+    #[test]
+    fn rules_by_table() {
+        let people = fields(&[("a", Rule::Drop)], Unlisted::Passthrough);
+        let mut mask = try_new(Rules::Tables([("people".into(), people.clone())].into()), None).unwrap();
+        assert_eq!(run(&mut mask, "c", r#"{"a":1}"#).unwrap(), r#"{"cdc_lsn":7,"_deleted":0}"#);
+        let mut mask = try_new(Rules::Tables([("other".into(), people)].into()), None).unwrap();
+        let bad = run(&mut mask, "c", r#"{"a":1}"#).unwrap_err();
+        assert_eq!(bad.to_string(), "table_without_rules: no rules for the table `people`");
+        assert_eq!(key(&mut mask, r#"{"a":1}"#).unwrap_err().reason, Reason::TableWithoutRules);
+        assert_eq!(mask.unmatched(), 1);
+    }
+
+    #[test]
+    fn what_cannot_work_is_not_built() {
+        let hash = || fields(&[("a", Rule::Passthrough), ("b", Rule::Hash)], Unlisted::Passthrough);
+        for secret in [None, Some("")] {
+            let error = try_new(Rules::Fields(hash()), secret).err().unwrap();
+            assert_eq!(error, "hash of the column `b` needs a secret");
+            assert!(try_new(Rules::Tables([("t".into(), hash())].into()), secret).is_err());
+        }
+        let twice = fields(&[("a", Rule::Drop), ("a", Rule::Passthrough)], Unlisted::Passthrough);
+        assert_eq!(try_new(Rules::Fields(twice), None).err().unwrap(), "two rules name the column `a`");
+    }
+
+    #[test]
+    fn keys_follow_the_rules_of_their_columns() {
+        let mut mask = mask(SEED, Unlisted::Passthrough);
+        for (before, after) in [
+            (r#"{"id":1}"#, r#"{"id":1}"#.to_string()),
+            (r#" {"id" : 1 , "x":"a\u0062"} "#, r#"{"id" : 1 , "x":"a\u0062"}"#.to_string()),
+            (r#"{"id":1,"email":"ivan@example.com"}"#, format!(r#"{{"id":1,"email":"{IVAN}"}}"#)),
+            (r#"{"email":null}"#, r#"{"email":null}"#.to_string()),
+            (r#"{"schema":{},"payload":{"email":"ivan@example.com"}}"#, format!(r#"{{"email":"{IVAN}"}}"#)),
+            (r#"{"schema":{},"payload":{"id":1}}"#, r#"{"id":1}"#.to_string()),
+        ] {
+            for _ in 0..2 {
+                assert_eq!(key(&mut mask, before).unwrap(), after);
+            }
+        }
+        for (bad, reason) in [
+            (r#"{"name":"Ivan Ivanov"}"#, Reason::RuleOnKey),
+            (r#"{"born":1}"#, Reason::RuleOnKey),
+            (r#"{"id":1,"id":2}"#, Reason::MalformedKey),
+            (r#"{"\ud83d":1}"#, Reason::MalformedKey),
+            ("7", Reason::MalformedKey),
+            ("", Reason::MalformedKey),
+        ] {
+            assert_eq!(key(&mut mask, bad).unwrap_err().reason, reason, "{bad}");
+        }
+        assert_eq!(mask.unmatched(), 4, "keys are no rows");
+    }
+
+    #[test]
+    fn unlisted_key_columns() {
+        for (unlisted, reason) in [(Unlisted::Drop, Reason::RuleOnKey), (Unlisted::Reject, Reason::UnlistedColumn)] {
+            let mut mask = mask(&[("id", Rule::Passthrough)], unlisted);
+            assert_eq!(key(&mut mask, r#"{"id":1}"#).unwrap(), r#"{"id":1}"#);
+            let bad = key(&mut mask, r#"{"id":1,"passport":"secret"}"#).unwrap_err();
+            assert!(
+                bad.reason == reason && bad.detail.contains("`passport`") && !bad.detail.contains("secret"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_does_not_matter() {
+        let deep = "[".repeat(1 << 20) + &"]".repeat(1 << 20);
+        let row = format!(r#"{{"a":{deep},"b":{deep},"c":{deep}}}"#);
+        let mut mask = mask(&[("b", Rule::Hash), ("c", Rule::Drop)], Unlisted::Passthrough);
+        let out = run(&mut mask, "c", &row).unwrap();
+        assert!(out.starts_with(&format!(r#"{{"a":{deep},"b":""#)) && out.len() < deep.len() + 200);
+    }
+
+    #[test]
+    fn a_mask_can_move_to_its_worker() {
+        fn send<T: Send>() {}
+        send::<Mask>();
+    }
+
+    /// Every captured record, against a computation of its own over value trees.
+    #[test]
+    fn captured_topics() {
+        const MASKED: &[(&str, Rule)] = &[
+            ("email?", Rule::Hash),
+            ("phone?", Rule::Hash),
+            ("tags?", Rule::Hash),
+            ("ver?", Rule::Hash),
+            ("full_name?", Rule::Truncate),
+            ("title?", Rule::Truncate),
+            ("body?", Rule::Hash),
+            ("birth_date?", Rule::Drop),
+            ("profile?", Rule::Drop),
+        ];
+        let mut mask = mask(MASKED, Unlisted::Passthrough);
+        let (mut rows, mut secrets) = (0, 0);
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/debezium")).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_none_or(|extension| extension != "jsonl") {
+                continue;
+            }
+            for line in std::fs::read_to_string(&file).unwrap().lines() {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let value = line["value"].as_str();
+                let decoded = match decode(value.map(str::as_bytes)) {
+                    Ok(Decoded::Change(change)) => change,
+                    Ok(Decoded::Skip(_)) => continue,
+                    Err(bad) => {
+                        let topic = line["topic"].as_str().unwrap();
+                        assert!(topic.starts_with("__debezium") || topic.ends_with(".transaction"), "{topic}: {bad}");
+                        continue;
+                    }
+                };
+                let mut tree: Value = serde_json::from_str(value.unwrap()).unwrap();
+                let envelope = if tree["payload"].is_object() { tree["payload"].take() } else { tree };
+                let row = &envelope[if envelope["op"] == "d" { "before" } else { "after" }];
+                let mut out = Vec::new();
+                mask.row(&decoded, 42, &mut out).unwrap();
+                let text = String::from_utf8(out).unwrap();
+                secrets += check(MASKED, row.as_object().unwrap(), &text);
+                rows += 1;
+            }
+        }
+        assert!(rows > 1100 && secrets > 1000, "{rows} rows, {secrets} secrets");
+        assert_eq!(mask.unmatched(), 0);
+    }
+
+    /// Returns how many values were looked for in the output.
+    fn check(rules: &[(&str, Rule)], row: &serde_json::Map<String, Value>, out: &str) -> usize {
+        let tree: serde_json::Map<String, Value> = serde_json::from_str(out).unwrap();
+        let (mut kept, mut secrets) = (2, 0);
+        for (column, value) in row {
+            let rule = rules.iter().find(|(name, _)| name.trim_end_matches('?') == column).map(|(_, rule)| *rule);
+            let is_dropped = rule == Some(Rule::Drop);
+            assert_eq!(tree.contains_key(column), !is_dropped, "{column}");
+            kept += usize::from(!is_dropped);
+            if rule.is_none() || !is_dropped && (value.is_null() || value == UNAVAILABLE_VALUE) {
+                assert_eq!(&tree[column], value, "{column}");
+                continue;
+            }
+            let texts = [value.as_str().map(str::to_string).unwrap_or_else(|| value.to_string()), value.to_string()];
+            for text in texts.iter().filter(|text| text.len() >= 6) {
+                assert!(!out.contains(text.as_str()), "{column} leaks");
+                secrets += 1;
+            }
+        }
+        assert_eq!(tree.len(), kept);
+        assert!((&tree["cdc_lsn"], tree["_deleted"].as_u64() <= Some(1)) == (&42.into(), true));
+        secrets
+    }
+}

@@ -1,0 +1,4 @@
+//! The steps of a stream: one file each, with its configuration, its logic and its tests.
+
+pub mod dedup;
+pub mod mask;

@@ -1,0 +1,31 @@
+//! The keys of a store and of its changelog. They are the same bytes in both.
+//!
+//! ```text
+//! 01 00 'k'        meta: the digest key of this partition (or the fingerprint of a derived one)
+//! 01 00 'e'        meta: the epochs of the source partition
+//! 01 01 digest     data: the last accepted change of a record key
+//! 00 'checkpoint'  local: never in the changelog
+//! ```
+//! The first byte is the version of the layout. A changelog with another one was written by another Highwater.
+
+pub const VERSION: u8 = 1;
+
+pub const CHECKPOINT: &[u8] = b"\x00checkpoint";
+pub const DIGEST_KEY: &[u8] = &[VERSION, 0, b'k'];
+pub const EPOCHS: &[u8] = &[VERSION, 0, b'e'];
+
+pub const DIGEST_LEN: usize = 16;
+
+pub type DataKey = [u8; 2 + DIGEST_LEN];
+
+pub fn data_key(digest: &[u8; DIGEST_LEN]) -> DataKey {
+    let mut key = [0; 2 + DIGEST_LEN];
+    (key[0], key[1]) = (VERSION, 1);
+    key[2..].copy_from_slice(digest);
+    key
+}
+
+/// False for keys of another layout.
+pub fn known(key: &[u8]) -> bool {
+    key.first() == Some(&VERSION) && matches!(key.get(1), Some(0 | 1))
+}

@@ -1,0 +1,26 @@
+//! What Highwater tells about itself: metrics, health, logs.
+//!
+//! - Every metric's name, help and labels stand in [`names`].
+//! - Counters count committed work only: a worker fills a [`Tally`] during a transaction and adds it after the commit.
+//! - A gauge lives as long as whoever reports it: a lost partition leaves no lag behind.
+//! - Nothing here ever holds a key or a value of a record.
+//!
+//! This room knows no other. The HTTP server has a thread of its own; workers touch integers and one short lock.
+
+pub mod health;
+pub mod http;
+pub mod live;
+pub mod logging;
+pub mod metrics;
+pub mod names;
+pub mod stream;
+pub mod tally;
+
+pub use health::{Health, WorkerHealth};
+pub use http::{Server, serve};
+pub use logging::LogFormat;
+pub use metrics::{
+    Known, Metrics, Outcome, PartitionMetrics, Rebalance, RestoreMetrics, StoreMetrics, TaskMetrics, TaskState,
+};
+pub use stream::StreamMetrics;
+pub use tally::{Counts, Tally};

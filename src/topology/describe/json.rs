@@ -1,0 +1,172 @@
+//! The topology as JSON, for scripts. Kafka's properties stay out: they hold passwords.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::operators::dedup::{MissingPosition, OnRegression};
+use crate::operators::mask::{FieldRule, Rules, TableConfig, Unlisted};
+use crate::topology::{OnError, Source, Stream, Target, Topology};
+
+#[derive(Serialize)]
+struct Described<'a> {
+    application: &'a str,
+    commit_interval_ms: u128,
+    transaction_timeout_ms: u128,
+    static_membership: bool,
+    threads: usize,
+    streams: Vec<DescribedStream<'a>>,
+}
+
+#[derive(Serialize)]
+struct DescribedStream<'a> {
+    name: &'a str,
+    from: From<'a>,
+    dedup: Option<Dedup>,
+    mask: Mask<'a>,
+    to: To<'a>,
+    headers: &'a [String],
+    on_error: &'static str,
+    dead_letter_topic: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum From<'a> {
+    Topics(&'a [String]),
+    Pattern(&'a str),
+}
+
+#[derive(Serialize)]
+struct Dedup {
+    store: String,
+    changelogs: Vec<String>,
+    on_regression: &'static str,
+    missing_position: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Mask<'a> {
+    None,
+    Columns(Table<'a>),
+    Tables(BTreeMap<&'a str, Table<'a>>),
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    fields: Vec<Field<'a>>,
+    unlisted: &'static str,
+}
+
+#[derive(Serialize)]
+struct Field<'a> {
+    column: &'a str,
+    rule: &'static str,
+    optional: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum To<'a> {
+    Topic(&'a str),
+    ByTable(&'a BTreeMap<String, String>),
+}
+
+pub(super) fn render(topology: &Topology) -> String {
+    let described = Described {
+        application: &topology.application,
+        commit_interval_ms: topology.commit_interval.as_millis(),
+        transaction_timeout_ms: topology.transaction_timeout.as_millis(),
+        static_membership: topology.static_membership,
+        threads: topology.threads,
+        streams: topology.streams.iter().map(|stream| of_stream(topology, stream)).collect(),
+    };
+    // Maps with string keys and plain values: nothing that serde_json refuses.
+    serde_json::to_string_pretty(&described).unwrap_or_default() + "\n"
+}
+
+fn of_stream<'a>(topology: &'a Topology, stream: &'a Stream) -> DescribedStream<'a> {
+    DescribedStream {
+        name: &stream.name,
+        from: match &stream.source {
+            Source::Topics(topics) => From::Topics(topics),
+            Source::Pattern(_) => From::Pattern(stream.source.pattern().unwrap_or_default()),
+        },
+        dedup: stream.dedup.as_ref().map(|config| Dedup {
+            store: format!("{}-dedup", stream.name),
+            changelogs: match &stream.source {
+                Source::Topics(topics) => topics.iter().map(|topic| topology.changelog(&stream.name, topic)).collect(),
+                Source::Pattern(_) => vec![topology.changelog(&stream.name, "{topic}")],
+            },
+            on_regression: match config.on_regression {
+                OnRegression::NewEpoch => "new_epoch",
+                OnRegression::Fail => "fail",
+            },
+            missing_position: match config.missing_position {
+                MissingPosition::Keep => "keep",
+                MissingPosition::TsMs => "ts_ms",
+            },
+        }),
+        mask: match &stream.mask.rules {
+            Rules::None => Mask::None,
+            Rules::Fields(config) => Mask::Columns(table(config)),
+            Rules::Tables(tables) => {
+                Mask::Tables(tables.iter().map(|(name, config)| (name.as_str(), table(config))).collect())
+            }
+        },
+        to: match &stream.to {
+            Target::Topic(topic) => To::Topic(topic),
+            Target::ByTable(topics) => To::ByTable(topics),
+        },
+        headers: &stream.headers,
+        on_error: match stream.on_error {
+            OnError::Fail => "fail",
+            OnError::Skip => "skip",
+            OnError::DeadLetter { .. } => "dead_letter",
+        },
+        dead_letter_topic: match &stream.on_error {
+            OnError::DeadLetter { topic } => Some(topic),
+            _ => None,
+        },
+    }
+}
+
+fn table(config: &TableConfig) -> Table<'_> {
+    Table {
+        fields: config.fields.iter().map(field).collect(),
+        unlisted: match config.unlisted {
+            Unlisted::Passthrough => "passthrough",
+            Unlisted::Drop => "drop",
+            Unlisted::Reject => "reject",
+        },
+    }
+}
+
+fn field(field: &FieldRule) -> Field<'_> {
+    Field { column: &field.column, rule: field.rule.as_str(), optional: field.optional }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{SAMPLE, sample};
+    use super::*;
+
+    #[test]
+    fn holds_what_scripts_ask_for() {
+        let value: serde_json::Value = serde_json::from_str(&render(&sample(SAMPLE))).unwrap();
+        for (pointer, want) in [
+            ("/application", "\"brew\""),
+            ("/streams/0/from/topics/1", "\"b.clients\""),
+            ("/streams/0/dedup/changelogs/0", "\"brew-customers-b.customers-changelog\""),
+            ("/streams/0/mask/columns/fields/1", r#"{"column":"fax","optional":true,"rule":"drop"}"#),
+            ("/streams/0/mask/columns/unlisted", "\"reject\""),
+            ("/streams/0/dead_letter_topic", "\"brew.dead-letters\""),
+            ("/streams/1/mask", "\"none\""),
+            ("/streams/1/to/topic", "\"a.{table}\""),
+            ("/streams/1/dedup", "null"),
+        ] {
+            assert_eq!(value.pointer(pointer).map(ToString::to_string).as_deref(), Some(want), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The tree: what a person wants to know of each stream, the rule of each column included.
+
+use std::fmt::Write;
+
+use crate::operators::dedup::{MissingPosition, OnRegression};
+use crate::operators::mask::{Rules, TableConfig, Unlisted};
+use crate::topology::{OnError, Source, Stream, Target, Topology};
+
+struct Branch {
+    text: String,
+    below: Vec<Branch>,
+}
+
+fn leaf(text: impl Into<String>) -> Branch {
+    Branch { text: text.into(), below: Vec::new() }
+}
+
+pub(super) fn render(topology: &Topology) -> String {
+    let mut out = String::new();
+    let streams = topology.streams.len();
+    let _ = writeln!(out, "{} ({streams} stream{})", topology.application, if streams == 1 { "" } else { "s" });
+    let branches: Vec<_> = topology.streams.iter().map(|stream| of_stream(topology, stream)).collect();
+    grow(&mut out, &branches, "");
+    out
+}
+
+fn grow(out: &mut String, branches: &[Branch], indent: &str) {
+    for (index, branch) in branches.iter().enumerate() {
+        let last = index + 1 == branches.len();
+        let (fork, bar) = if last { ("└─", "   ") } else { ("├─", "│  ") };
+        let _ = writeln!(out, "{indent}{fork} {}", branch.text);
+        grow(out, &branch.below, &format!("{indent}{bar}"));
+    }
+}
+
+fn of_stream(topology: &Topology, stream: &Stream) -> Branch {
+    let from = match &stream.source {
+        Source::Topics(topics) => topics.join(", "),
+        Source::Pattern(_) => format!("pattern {}", stream.source.pattern().unwrap_or_default()),
+    };
+    let mut below = vec![leaf(format!("from      {from}"))];
+    if stream.dedup.is_some() {
+        below.push(dedup(topology, stream));
+    }
+    below.push(mask(stream));
+    below.push(to(stream));
+    let headers = if stream.headers.is_empty() { "none pass".to_owned() } else { stream.headers.join(", ") };
+    below.push(leaf(format!("headers   {headers}")));
+    below.push(leaf(match &stream.on_error {
+        OnError::Fail => "on error  stop".to_owned(),
+        OnError::Skip => "on error  skip and count".to_owned(),
+        OnError::DeadLetter { topic } => format!("on error  dead letter to {topic}"),
+    }));
+    Branch { text: stream.name.clone(), below }
+}
+
+fn dedup(topology: &Topology, stream: &Stream) -> Branch {
+    let mut below = vec![leaf(format!("store {}-dedup", stream.name))];
+    match &stream.source {
+        Source::Topics(topics) => below
+            .extend(topics.iter().map(|topic| leaf(format!("changelog {}", topology.changelog(&stream.name, topic))))),
+        Source::Pattern(_) => below.push(leaf(format!("changelog {}", topology.changelog(&stream.name, "{topic}")))),
+    }
+    let config = stream.dedup.clone().unwrap_or_default();
+    if config.on_regression == OnRegression::Fail {
+        below.push(leaf("stops where positions fall while time goes on"));
+    }
+    if config.missing_position == MissingPosition::TsMs {
+        below.push(leaf("ranks changes without a position by ts_ms"));
+    }
+    Branch { text: "dedup     a change passes if it is newer than its key's last".into(), below }
+}
+
+fn mask(stream: &Stream) -> Branch {
+    match &stream.mask.rules {
+        Rules::None => leaf("mask      none: rows pass as they are"),
+        Rules::Fields(config) => Branch { text: "mask".into(), below: columns(config) },
+        Rules::Tables(tables) => {
+            let each =
+                |(table, config): (&String, &TableConfig)| Branch { text: table.clone(), below: columns(config) };
+            Branch { text: "mask      by table".into(), below: tables.iter().map(each).collect() }
+        }
+    }
+}
+
+fn columns(config: &TableConfig) -> Vec<Branch> {
+    const REST: &str = "(all others)";
+    let width = config.fields.iter().map(|field| field.column.chars().count()).max().unwrap_or(0).max(REST.len());
+    let each = |column: &str, rule: &str| leaf(format!("{column:width$}  {rule}"));
+    let mut below: Vec<_> = config
+        .fields
+        .iter()
+        .map(|field| {
+            each(
+                &field.column,
+                &format!("{}{}", field.rule.as_str(), if field.optional { ", may be missing" } else { "" }),
+            )
+        })
+        .collect();
+    below.push(each(
+        REST,
+        match config.unlisted {
+            Unlisted::Passthrough => "passthrough",
+            Unlisted::Drop => "drop",
+            Unlisted::Reject => "reject the row",
+        },
+    ));
+    below
+}
+
+fn to(stream: &Stream) -> Branch {
+    match &stream.to {
+        Target::Topic(topic) => leaf(format!("to        {topic}")),
+        Target::ByTable(topics) => Branch {
+            text: "to        by table".into(),
+            below: topics.iter().map(|(table, topic)| leaf(format!("{table}: {topic}"))).collect(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{SAMPLE, sample};
+    use super::*;
+
+    #[test]
+    fn tells_everything() {
+        let want = "\
+brew (2 streams)
+├─ customers
+│  ├─ from      b.customers, b.clients
+│  ├─ dedup     a change passes if it is newer than its key's last
+│  │  ├─ store customers-dedup
+│  │  ├─ changelog brew-customers-b.customers-changelog
+│  │  └─ changelog brew-customers-b.clients-changelog
+│  ├─ mask
+│  │  ├─ email         hash
+│  │  ├─ fax           drop, may be missing
+│  │  └─ (all others)  reject the row
+│  ├─ to        a.customers
+│  ├─ headers   trace
+│  └─ on error  dead letter to brew.dead-letters
+└─ plain
+   ├─ from      pattern c\\.(?<table>x|\"y\")
+   ├─ mask      none: rows pass as they are
+   ├─ to        a.{table}
+   ├─ headers   none pass
+   └─ on error  skip and count
+";
+        assert_eq!(render(&sample(SAMPLE)), want);
+    }
+}

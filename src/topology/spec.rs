@@ -1,0 +1,206 @@
+//! The sections of topology.yaml, from the top.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::fields::BOOLEANS;
+use super::reader::{Fields, Reader};
+use super::stream::{self, Draft};
+use super::units::{duration, show, size};
+use super::yaml::{Entry, Node, Value};
+use super::{State, Topology, check, kafka, names};
+
+const KNOWN: [&str; 12] = [
+    "application",
+    "kafka",
+    "embedded",
+    "commit_interval",
+    "transaction_timeout",
+    "static_membership",
+    "threads",
+    "state",
+    "http",
+    "secrets",
+    "defaults",
+    "streams",
+];
+
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Room for the worst stall between the last record of a commit interval and the end of its transaction.
+const STALL: Duration = Duration::from_secs(1);
+const MEMORY: u64 = 128 << 20;
+const LEAST_MEMORY: u64 = 8 << 20;
+/// Changelogs are named after it, the stream and the source topic, and Kafka takes 249 characters.
+const MAX_APPLICATION: usize = 128;
+
+/// The topology, as far as nothing was wrong: only an empty list of errors makes it one to be used.
+pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
+    let top = reader.fields(root, root.span, "a topology", &KNOWN)?;
+    read_secrets(reader, top);
+    let application = read_application(reader, top);
+    let kafka = read_log(reader, top);
+    let (commit_interval, transaction_timeout) = read_times(reader, top);
+    let static_membership = match top.get("static_membership") {
+        Some(entry) => reader.choice(&entry.value, entry.key_span, "`static_membership`", BOOLEANS).unwrap_or_default(),
+        None => false,
+    };
+    let threads = read_threads(reader, top);
+    let state = read_state(reader, top);
+    let http = read_http(reader, top);
+    let drafts = read_streams(reader, top);
+    check::streams(reader, application.as_deref().unwrap_or_default(), &drafts);
+    let count = drafts.len();
+    let streams: Vec<_> = drafts.into_iter().filter_map(Draft::finish).collect();
+    if streams.len() < count {
+        return None;
+    }
+    let application = application?;
+    Some(Topology {
+        application,
+        kafka,
+        commit_interval,
+        transaction_timeout,
+        static_membership,
+        threads,
+        state,
+        http,
+        streams,
+    })
+}
+
+fn read_secrets(reader: &mut Reader<'_>, top: Fields<'_>) {
+    let Some(section) = top.get("secrets") else { return };
+    let entries = reader.map(&section.value, section.key_span, "`secrets`").unwrap_or_default();
+    for entry in entries {
+        let secret = reader.secret(&entry.key, &entry.value, entry.key_span);
+        reader.secrets.insert(entry.key.clone(), secret);
+    }
+}
+
+fn read_application(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<String> {
+    let entry = top.require(reader, "application", "it names the consumer group and the internal topics")?;
+    reader.parsed(&entry.value, entry.key_span, "`application`", |text| match names::plain(text) {
+        Err(label) => Err(label),
+        Ok(()) if text == "." || text == ".." => Err("expected a name".into()),
+        Ok(()) if text.len() > MAX_APPLICATION => Err(format!("it is longer than {MAX_APPLICATION} characters")),
+        Ok(()) => Ok(text.to_owned()),
+    })
+}
+
+fn read_log(reader: &mut Reader<'_>, top: Fields<'_>) -> std::collections::BTreeMap<String, String> {
+    if let Some(entry) = top.get("embedded") {
+        reader.error(
+            "not-available",
+            entry.key_span,
+            "the embedded log is not available yet",
+            "use `kafka: { bootstrap.servers: … }`",
+        );
+        if top.get("kafka").is_none() {
+            return Default::default();
+        }
+    }
+    match top.require(reader, "kafka", "it names the brokers: `kafka: { bootstrap.servers: localhost:9092 }`") {
+        Some(entry) => kafka::read(reader, entry),
+        None => Default::default(),
+    }
+}
+
+fn read_times(reader: &mut Reader<'_>, top: Fields<'_>) -> (Duration, Duration) {
+    let mut read = |name: &str, default| match top.get(name) {
+        Some(entry) => {
+            reader.parsed(&entry.value, entry.key_span, &format!("`{name}`"), |text| match duration(text)? {
+                Duration::ZERO => Err("it must be more than nothing".into()),
+                time => Ok(time),
+            })
+        }
+        None => Some(default),
+    };
+    let (commit, timeout) =
+        (read("commit_interval", COMMIT_INTERVAL), read("transaction_timeout", TRANSACTION_TIMEOUT));
+    let place = top.get("transaction_timeout").or_else(|| top.get("commit_interval"));
+    if let (Some(commit), Some(timeout), Some(place)) = (commit, timeout, place)
+        && timeout <= commit.saturating_add(STALL)
+    {
+        let message = format!(
+            "`transaction_timeout` is {}, too short for a `commit_interval` of {}",
+            show(timeout),
+            show(commit)
+        );
+        let label = format!("must be more than {}", show(commit.saturating_add(STALL)));
+        let help = [
+            "the broker aborts a transaction after `transaction_timeout`; one lasts a `commit_interval` and the worst stall",
+        ];
+        reader.explain("timeout", place.value.span, message, label, &help);
+    }
+    (commit.unwrap_or(COMMIT_INTERVAL), timeout.unwrap_or(TRANSACTION_TIMEOUT))
+}
+
+fn read_threads(reader: &mut Reader<'_>, top: Fields<'_>) -> usize {
+    let Some(entry) = top.get("threads") else { return 1 };
+    let threads = reader.parsed(&entry.value, entry.key_span, "`threads`", |text| match text.parse() {
+        Ok(threads @ 1..=64) => Ok(threads),
+        _ => Err("expected a number from 1 to 64".into()),
+    });
+    threads.unwrap_or(1)
+}
+
+fn read_state(reader: &mut Reader<'_>, top: Fields<'_>) -> State {
+    let mut state = State { path: PathBuf::from("state"), secret: None, memory: MEMORY };
+    let Some(section) = top.get("state") else { return state };
+    let mut path = scalar(section);
+    if path.is_none() {
+        let Some(fields) = reader.fields(&section.value, section.key_span, "`state`", &["path", "secret", "memory"])
+        else {
+            return state;
+        };
+        path = fields.get("path");
+        state.secret = fields.get("secret").and_then(|entry| reader.named_secret(&entry.value, entry.key_span));
+        if let Some(entry) = fields.get("memory") {
+            let memory = reader.parsed(&entry.value, entry.key_span, "`memory`", |text| match size(text)? {
+                bytes if bytes < LEAST_MEMORY => Err(format!("the stores need at least {}MiB", LEAST_MEMORY >> 20)),
+                bytes => Ok(bytes),
+            });
+            state.memory = memory.unwrap_or(MEMORY);
+        }
+    }
+    if let Some(text) = path.and_then(|entry| reader.text(&entry.value, entry.key_span, "`state`")) {
+        state.path = PathBuf::from(text.text);
+    }
+    state
+}
+
+/// The short form of a section: its most common field as a scalar.
+fn scalar(section: &Entry) -> Option<&Entry> {
+    (matches!(section.value.value, Value::Scalar { .. }) && !section.value.is_blank()).then_some(section)
+}
+
+fn read_http(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<SocketAddr> {
+    let section = top.get("http")?;
+    let listen = match scalar(section) {
+        Some(section) => section,
+        None => {
+            let fields = reader.fields(&section.value, section.key_span, "`http`", &["listen"])?;
+            fields.require(reader, "listen", "for example `listen: 127.0.0.1:9464`")?
+        }
+    };
+    reader.parsed(&listen.value, listen.key_span, "`listen`", |text| {
+        text.parse().map_err(|_| "expected an address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464".to_owned())
+    })
+}
+
+fn read_streams(reader: &mut Reader<'_>, top: Fields<'_>) -> Vec<Draft> {
+    let default = top.get("defaults").and_then(|section| {
+        let fields = reader.fields(&section.value, section.key_span, "`defaults`", &["on_error"])?;
+        fields.get("on_error").and_then(|entry| stream::read_on_error(reader, entry))
+    });
+    let Some(section) = top.require(reader, "streams", "a topology without streams does nothing") else {
+        return Vec::new();
+    };
+    let entries = reader.map(&section.value, section.key_span, "`streams`").unwrap_or_default();
+    if entries.is_empty() && matches!(section.value.value, Value::Map(_)) {
+        reader.error("blank", section.key_span, "`streams` lists no stream", "a topology without streams does nothing");
+    }
+    entries.iter().filter_map(|entry| stream::read(reader, entry, &default)).collect()
+}

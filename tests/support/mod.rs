@@ -1,0 +1,38 @@
+//! What the integration tests share: a real broker, the built binary, captured topics, and an oracle.
+//!
+//! Nothing here measures time. Tests wait for conditions, with deadlines far beyond what a slow machine needs.
+
+// Every test binary compiles all of it and uses a part.
+#![allow(dead_code, unused_imports)]
+
+pub mod broker;
+pub mod dir;
+pub mod fixture;
+pub mod oracle;
+pub mod process;
+pub mod signal;
+pub mod topics;
+
+use std::time::{Duration, Instant};
+
+pub use broker::Broker;
+pub use dir::Dir;
+pub use fixture::{Fixture, Line};
+pub use process::Highwater;
+pub use topics::{Isolation, Read};
+
+/// Long enough for anything that will happen at all.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Asks until there is an answer. Panics with `what` when there is none before the deadline.
+#[track_caller]
+pub fn wait_until<T>(deadline: Duration, what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(start.elapsed() < deadline, "not within {} s: {what}", deadline.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
