@@ -78,3 +78,31 @@ fn no_text_makes_it_panic() {
         parse(&other);
     }
 }
+
+/// One slip of the keyboard anywhere in a file full of secrets: none of them is shown.
+#[test]
+fn no_slip_shows_a_secret() {
+    let text = "application: app\nkafka: { bootstrap.servers: x, sasl.password: CANARY-1 }\nsecrets:\n  pii: CANARY-2\n  \
+                other: \"CANARY-3\"\n  long: |\n    CANARY-4\n    CANARY-5\nstreams:\n  a:\n    from: in\n    \
+                steps: [dedup, { mask: { secret: pii, fields: { a: hash } } }]\n    to: out\n";
+    let check = |text: &str| {
+        let found = match Topology::parse(text, "topology.yaml", Path::new(""), Mode::Check, &|_| None) {
+            Ok(loaded) => loaded.warnings,
+            Err(found) => found,
+        };
+        for form in [found.to_string(), found.github(), found.json().to_string()] {
+            assert!(!form.contains("CANARY"), "{text}\n{form}");
+        }
+    };
+    check(text);
+    for (index, old) in text.char_indices() {
+        let after = index + old.len_utf8();
+        for new in [
+            "", " ", "\n", "#", ":", ": ", "{", "}", "[", "]", "\"", "'", "|", "-", "- ", ",", "&", "*", "!", "%", "@",
+            "${", "x",
+        ] {
+            check(&format!("{}{new}{}", &text[..index], &text[after..]));
+            check(&format!("{}{new}{}", &text[..index], &text[index..]));
+        }
+    }
+}

@@ -61,8 +61,6 @@ pub struct Task {
     pub metrics: StreamMetrics,
     /// When the last record processed was written, milliseconds since 1970.
     pub last_timestamp: Option<i64>,
-    /// Where the end of the partition was last met.
-    pub end_seen: i64,
     application: Arc<str>,
     stream: Arc<Stream>,
     topic_id: TopicId,
@@ -126,7 +124,6 @@ impl Task {
             touched: false,
             metrics,
             last_timestamp: None,
-            end_seen: 0,
             application,
             stream,
             topic_id,

@@ -93,6 +93,8 @@ pub struct Worker {
     /// An assignment has been seen.
     joined: bool,
     pub(super) catching_up: usize,
+    /// A rebalance went by: running tasks must be sought before the next poll.
+    seek_wanted: bool,
     pause: Option<Instant>,
     failures: u32,
     stop_since: Option<Instant>,
@@ -124,6 +126,7 @@ impl Worker {
             subscribed: Vec::new(),
             joined: false,
             catching_up: 0,
+            seek_wanted: false,
             pause: None,
             failures: 0,
             stop_since: None,
@@ -234,6 +237,7 @@ impl Worker {
         {
             return self.begin_commit(since);
         }
+        self.seek_after_rebalance()?;
         self.flush_by_age(now);
         self.follow_catalog()?;
         self.open_next()?;
@@ -304,12 +308,7 @@ impl Worker {
         match event {
             Event::Assigned(partitions) => self.assigned(partitions),
             Event::Revoked { partitions, lost } => self.revoked(partitions, lost),
-            Event::End { tp, offset } => {
-                if let Some(Slot::Running(task)) = self.tasks.get_mut(&tp) {
-                    task.end_seen = task.end_seen.max(offset);
-                }
-                Ok(())
-            }
+            Event::End { .. } => Ok(()),
             Event::OutOfRange(tp) => self.out_of_range(&tp),
             Event::Unreachable(text) => {
                 let now = self.shared.clock.now();
@@ -333,6 +332,7 @@ impl Worker {
             tracing::info!(worker = self.index, partitions = %names(&partitions), "assigned");
         }
         self.joined = true;
+        self.seek_wanted = true;
         self.consumer()?.take(&partitions)?;
         for tp in partitions {
             let opening = Opening::new(&tp, &self.catalog)?;
@@ -360,7 +360,22 @@ impl Worker {
             self.close_task(tp);
         }
         self.count_opening();
+        self.seek_wanted = true;
         self.consumer()?.release(&partitions)
+    }
+
+    /// A rebalance pauses and resumes what stays assigned. Where the client then goes on is its own business; where we
+    /// go on is ours.
+    fn seek_after_rebalance(&mut self) -> Result<()> {
+        if !self.seek_wanted {
+            return Ok(());
+        }
+        let places: Vec<_> = self.running().map(|task| (task.tp.clone(), task.position)).collect();
+        for (tp, position) in places {
+            self.consumer()?.resume_at(&tp, position)?;
+        }
+        self.seek_wanted = false;
+        Ok(())
     }
 
     fn close_task(&mut self, tp: &TopicPartition) {
@@ -500,7 +515,10 @@ impl Worker {
                 .entry(task.tp.clone())
                 .or_insert_with(|| self.shared.metrics.partition(&task.tp.topic, task.tp.partition));
             if let Some(bounds) = consumer.heard(&task.tp) {
-                let position = task.committed.max(task.end_seen).max(bounds.start);
+                // Beyond our last record there may be control records, which nobody hands over. What is fetched and
+                // not committed yet still counts as behind.
+                let beyond = consumer.position(&task.tp).filter(|_| task.committed == task.position);
+                let position = task.committed.max(beyond.unwrap_or(0)).max(bounds.start);
                 let records = (bounds.end - position).max(0) as u64;
                 let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
                 lag.lag(records, if records == 0 { Some(0.0) } else { age });

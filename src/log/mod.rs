@@ -128,12 +128,13 @@ pub trait GroupConsumer: Send {
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event>;
     /// Serves the group without fetching.
     fn serve(&mut self) -> Vec<Event>;
-    /// Takes partitions of an `Assigned` event, paused.
+    /// Takes partitions of an `Assigned` event, paused. What was there before must be sought again: see `resume_at`.
     fn take(&mut self, partitions: &[TopicPartition]) -> Result<()>;
-    /// Gives back the partitions of a `Revoked` event.
+    /// Gives back the partitions of a `Revoked` event. What stays must be sought again: see `resume_at`.
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()>;
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
-    /// Fetches from `offset` on.
+    /// Fetches from `offset` on. Needed after every rebalance for what stays assigned, too: where the client goes on by
+    /// itself is not where we are.
     fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()>;
     /// Committed offsets once no open transaction can change them.
     fn committed(&mut self, partitions: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>>;
@@ -141,6 +142,8 @@ pub trait GroupConsumer: Send {
     fn membership(&mut self) -> Result<Membership>;
     /// Start and last stable offset as last heard from the broker.
     fn heard(&self, tp: &TopicPartition) -> Option<Bounds>;
+    /// The next offset to be handed over, past control records; None where nothing was handed over yet.
+    fn position(&self, tp: &TopicPartition) -> Option<i64>;
     /// Leaves the group. Everything must be committed or aborted before.
     fn leave(&mut self);
 }

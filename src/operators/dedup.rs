@@ -71,7 +71,8 @@ pub fn judge_unranked(last: Option<Entry>, base: u32, epoch: u32, offset: i64) -
         last => {
             let kept = last.map(|l| l.position).filter(|p| p.epoch >= base);
             let position = kept.unwrap_or(Position { epoch, ..Position::default() });
-            Verdict::Accept(Entry { position, version: next_version(last, 0), offset })
+            // Its version is only a count: one above the key's last, and 1 for a key never seen.
+            Verdict::Accept(Entry { position, version: next_version(last, 1), offset })
         }
     }
 }
@@ -172,7 +173,7 @@ mod tests {
         // The offset belongs to an earlier topic of the same name.
         let Verdict::Accept(e) = judge_unranked(Some(last), 2, 2, 0) else { panic!("passes in a new topic") };
         assert_eq!((e.position, e.version, e.offset), (at(2, 0, 0, 0), 151, 0));
-        assert!(matches!(judge_unranked(None, 0, 0, 0), Verdict::Accept(Entry { version: 0, .. })));
+        assert!(matches!(judge_unranked(None, 0, 0, 0), Verdict::Accept(Entry { version: 1, .. })));
     }
 
     #[test]

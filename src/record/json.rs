@@ -96,10 +96,10 @@ impl<'a> Members<'a> {
         let bytes = self.text.as_bytes();
         let start = if bytes.get(self.at) == Some(&b',') { self.at + 1 } else { self.at };
         let value = start + head.len();
-        let next = bytes.get(value).filter(|next| !is_blank(**next));
-        if next.is_none() || bytes.get(start..value) != Some(head.as_bytes()) {
+        if bytes.get(start..value) != Some(head.as_bytes()) {
             return None;
         }
+        // Finds no end where a blank stands before the value, so that such a member is left to `next`.
         let end = value_end(bytes, value)?;
         self.at = end;
         Some(Member { name: "", value: self.text.get(value..end)?, start, end })
@@ -450,7 +450,16 @@ mod tests {
             let expected: String = serde_json::from_str(&format!("\"{raw}\"")).unwrap();
             assert_eq!(text(raw).unwrap(), expected, "{raw}");
         }
-        for raw in [r"\ud83d", r"\ud83dx", r"\ude00", r"\ud83d\ud83d", r"\ud83d\n", r"a\udfff", r"\ud83d\u0041"] {
+        for raw in [
+            r"\ud83d",
+            r"\ud83dx",
+            r"\ude00",
+            r"\ud83d\ud83d",
+            r"\ud83d\n",
+            r"a\udfff",
+            r"\ud83d\u0041",
+            r"\ud83d\ue000",
+        ] {
             parse(&format!("\"{raw}\"")).expect("raw text is not checked for surrogates");
             assert_eq!(text(raw), Err(LoneSurrogate), "{raw}");
         }

@@ -183,8 +183,12 @@ impl SourceEpochs {
         span.or(self.spans.first()).map(|s| s.epoch)
     }
 
-    /// Rule b. An incremental read never regresses: it carries the position of the stream around it.
+    /// Rule b. An incremental read never regresses: it carries the position of the stream around it. Neither does a
+    /// change without any position: it ranks nowhere.
     fn regressed(&mut self, source: &Source<'_>) -> bool {
+        if source.lsn.or(source.sequence.1).is_none() {
+            return false;
+        }
         let later = match (source.ts_us, self.latest_ts) {
             (Some(ts), Some(latest)) => ts > latest,
             _ => false,
@@ -341,6 +345,7 @@ mod tests {
             (source(Snapshot::No, Some(55), 61, 31), 2, None),
             (source(Snapshot::Initial, None, 100, 10), 1, None), // a known snapshot keeps its epoch
             (source(Snapshot::Incremental, Some(1), 70, 99), 2, None),
+            (Source { lsn: None, sequence: (None, None), ..source(Snapshot::No, None, 0, 99) }, 2, None),
             (source(Snapshot::Initial, None, 70, 100), 3, Some(Rise::Snapshot)),
         ];
         for (offset, (s, epoch, rise)) in steps.iter().enumerate() {

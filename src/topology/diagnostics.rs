@@ -1,7 +1,7 @@
 //! What is wrong with a topology, in the form of a good compiler: where it stands, the line itself, a caret, the remedy.
 //!
-//! Guarantee: no rendering shows a secret that stands in a file. Such places are hidden in the excerpts
-//! ([`Diagnostics::hide`]), and messages never quote them.
+//! Guarantee: no rendering shows a secret that stands in a file. Excerpts show what is known to be harmless
+//! ([`Diagnostics::show`]) and hide the rest, comments included; messages never quote a secret.
 
 use std::fmt::{self, Write};
 
@@ -47,6 +47,8 @@ struct File {
     name: String,
     lines: Vec<String>,
     hidden: Vec<Span>,
+    /// Where it is known what the text says, only this is shown of it, and its punctuation.
+    shown: Option<Vec<Span>>,
 }
 
 impl Diagnostics {
@@ -54,7 +56,7 @@ impl Diagnostics {
     pub fn add_file(&mut self, name: impl Into<String>, text: &str) -> usize {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().map(str::to_owned).collect();
-        self.files.push(File { name: name.into(), lines, hidden: Vec::new() });
+        self.files.push(File { name: name.into(), lines, hidden: Vec::new(), shown: None });
         self.files.len() - 1
     }
 
@@ -62,6 +64,13 @@ impl Diagnostics {
     pub fn hide(&mut self, span: Span) {
         if let Some(file) = self.files.get_mut(span.file) {
             file.hidden.push(span);
+        }
+    }
+
+    /// Excerpts show this unless it is hidden, and from now on no other words of the file.
+    pub fn show(&mut self, span: Span) {
+        if let Some(file) = self.files.get_mut(span.file) {
+            file.shown.get_or_insert_default().push(span);
         }
     }
 
@@ -144,23 +153,32 @@ impl Diagnostics {
     fn excerpt(&self, span: Span) -> (String, usize, usize) {
         let Some(file) = self.files.get(span.file) else { return (String::new(), 0, 1) };
         let source = span.line.checked_sub(1).and_then(|index| file.lines.get(index)).map_or("", |line| line.as_str());
-        let length = source.chars().count();
         let mut text = String::new();
         // Where each column of the file, and the end, stands in the excerpt.
-        let mut places = Vec::with_capacity(length + 1);
+        let mut places = Vec::new();
         let (mut shown, mut was_hidden) = (0, false);
+        let mut before = ' ';
         for (index, c) in source.chars().enumerate() {
-            let hidden = file.hidden.iter().any(|hidden| covers(hidden, span.line, index + 1));
-            if !(hidden && was_hidden) {
-                places.push(shown);
-                let more = if hidden { "***".to_owned() } else { String::from(if c.is_control() { ' ' } else { c }) };
-                shown += more.chars().count();
-                text.push_str(&more);
-            } else {
+            if c == '#' && before.is_whitespace() && !file.knows(span.line, index + 1) {
+                break;
+            }
+            before = c;
+            // Once hidden, a word is hidden to its end, its punctuation included.
+            let within = was_hidden && matches!(c, '-' | ':' | '\'' | '"') && !file.knows(span.line, index + 1);
+            let hidden = within || file.hides(span.line, index + 1, c);
+            if hidden && was_hidden {
                 places.push(shown - 3);
+                continue;
             }
             was_hidden = hidden;
+            places.push(shown);
+            shown += if hidden { 3 } else { 1 };
+            match hidden {
+                true => text.push_str("***"),
+                false => text.push(if c.is_control() { ' ' } else { c }),
+            }
         }
+        let length = places.len();
         places.push(shown);
         let place = |column: usize| places.get(column.saturating_sub(1)).copied().unwrap_or(shown);
         let start = place(span.column);
@@ -204,6 +222,17 @@ impl Diagnostics {
         };
         let items: Vec<_> = self.iter().map(each).collect();
         serde_json::json!({ "errors": self.errors(), "warnings": self.warnings(), "diagnostics": items })
+    }
+}
+
+impl File {
+    fn knows(&self, line: usize, column: usize) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.iter().any(|span| covers(span, line, column)))
+    }
+
+    fn hides(&self, line: usize, column: usize, c: char) -> bool {
+        let harmless = c.is_whitespace() || matches!(c, '-' | ':' | ',' | '{' | '}' | '[' | ']' | '"' | '\'');
+        self.hidden.iter().any(|span| covers(span, line, column)) || (!harmless && !self.knows(line, column))
     }
 }
 
@@ -277,6 +306,15 @@ mod tests {
             assert!(all.render(false).contains(want), "{}", all.render(false));
             assert!(!all.render(true).contains("secret"));
         }
+    }
+
+    #[test]
+    fn only_what_is_known_is_shown() {
+        let mut all = one("a: b, c: d # e", Some(at(1, 7, 8)));
+        for span in [at(1, 1, 2), at(1, 4, 5), at(1, 7, 8)] {
+            all.show(span);
+        }
+        assert!(all.render(false).contains("1 | a: b, c: ***\n  |       ^ here\n"), "{}", all.render(false));
     }
 
     #[test]

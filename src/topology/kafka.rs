@@ -53,6 +53,11 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> BTreeMap<String,
             reader.error("refused-property", entry.key_span, format!("`{name}` cannot be set"), *reason);
             continue;
         }
+        if entry.value.is_blank() {
+            // A slip can make a name of a password: a name without a value is not quoted.
+            reader.error("blank", entry.key_span, "a property has no value", "");
+            continue;
+        }
         let Some(text) = reader.text(&entry.value, entry.key_span, &format!("`{}`", entry.key)) else { continue };
         if text.literal && is_sensitive(&entry.key) {
             let message = format!("`{}` stands in the file itself", entry.key);

@@ -1,7 +1,7 @@
 //! topology.yaml: its text in, a checked topology out, or every error in it at once.
 //!
 //! [`Topology::load`] is the way in. The text becomes a tree with positions (`yaml`), the tree is read section by section
-//! (`spec`, `stream`, `steps`, `fields`, `kafka`, `rules_file`) while everything wrong is collected (`reader`,
+//! (`spec`, `stream`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
 //! `diagnostics`), and what only shows between streams is checked at the end (`check`). No diagnostic shows a secret
 //! (`redact`).
 
@@ -15,6 +15,7 @@ mod names;
 mod reader;
 mod redact;
 mod rules_file;
+mod secrets;
 mod spec;
 mod steps;
 mod stream;
@@ -156,5 +157,233 @@ impl Stream {
                 unique.into_iter().collect()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::operators::mask::{Rule, Rules, Unlisted};
+
+    const RULES: &str = "salt: salt-of-the-file\ntables:\n  events: { target_topic: out.events, fields: { ip: hash } }\n  \
+                         visits: { target_topic: out.visits, fields: { no: drop } }\n";
+
+    /// The environment of these tests holds SALT and nothing else; `rules.yaml` is [`RULES`].
+    fn load_in(mode: Mode, text: &str) -> Result<Loaded, Diagnostics> {
+        static MADE: std::sync::Once = std::sync::Once::new();
+        let dir = std::env::temp_dir().join(format!("highwater-topology-{}", std::process::id()));
+        MADE.call_once(|| {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("rules.yaml"), RULES).unwrap();
+        });
+        let env = |name: &str| (name == "SALT").then(|| "a-salt-of-some-length".to_owned());
+        Topology::parse(text, "topology.yaml", &dir, mode, &env)
+    }
+
+    fn load(text: &str) -> Loaded {
+        load_in(Mode::Run, text).unwrap_or_else(|found| panic!("{found}"))
+    }
+
+    fn one(head: &str, stream: &str) -> Loaded {
+        load(&format!(
+            "application: app\nkafka: {{ bootstrap.servers: b, linger.ms: 5 }}\n{head}\nstreams:\n  s: {stream}\n"
+        ))
+    }
+
+    const PLAIN: &str = "{ from: in, steps: [dedup, { mask: none }], to: out }";
+
+    fn codes(found: &Diagnostics) -> Vec<&str> {
+        found.iter().map(|item| item.code).collect()
+    }
+
+    #[test]
+    fn the_topology_of_the_repository() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let load = |mode, env: &dyn Fn(&str) -> Option<String>| Topology::load(&root.join("topology.yaml"), mode, env);
+        let salt = |name: &str| (name == "ANONYMIZE_SALT").then(|| "0123456789abcdef".to_owned());
+        let topology = load(Mode::Run, &salt).unwrap_or_else(|found| panic!("{found}")).topology;
+        assert_eq!(topology.application, "brew-analytics");
+        assert_eq!(topology.kafka["bootstrap.servers"], "localhost:9092");
+        assert_eq!(topology.http, "127.0.0.1:9464".parse().ok());
+        let names: Vec<_> = topology.streams.iter().map(|stream| stream.name.as_str()).collect();
+        assert_eq!(names, ["customers", "orders", "others"]);
+        let [customers, orders, others] = &topology.streams[..] else { panic!() };
+        let Rules::Fields(config) = &customers.mask.rules else { panic!() };
+        let rules: Vec<_> = config.fields.iter().map(|field| (field.column.as_str(), field.rule)).collect();
+        let want =
+            [("email", Rule::Hash), ("phone", Rule::Hash), ("full_name", Rule::Truncate), ("birth_date", Rule::Drop)];
+        assert_eq!(rules, want);
+        assert_eq!(customers.mask.secret, Some(Secret::new(&b"0123456789abcdef"[..])));
+        assert_eq!(orders.mask.secret, None);
+        assert_eq!(others.target_for("brew.cdc.public.visits").as_deref(), Some("brew.analytics.visits"));
+        assert!(!others.reads("brew.cdc.public.orders") && !others.reads("xbrew.cdc.public.visits"));
+        let letters = OnError::DeadLetter { topic: "brew.analytics.dead-letters".into() };
+        assert!(topology.streams.iter().all(|stream| stream.dedup.is_some() && stream.on_error == letters));
+        // Without the salt: an error of `run`, a note of `validate`.
+        assert_eq!(
+            codes(&load(Mode::Run, &|_| None).unwrap_err()),
+            ["unset", "unlisted", "phone-hash", "unlisted", "unlisted"]
+        );
+        let loaded = load(Mode::Check, &|_| None).unwrap();
+        assert_eq!((loaded.unresolved, loaded.warnings.warnings()), (vec!["pii".to_owned()], 4));
+    }
+
+    #[test]
+    fn defaults_and_their_opposites() {
+        let Topology {
+            commit_interval,
+            transaction_timeout,
+            static_membership,
+            threads,
+            state,
+            http,
+            streams,
+            kafka,
+            ..
+        } = one("", PLAIN).topology;
+        assert_eq!(
+            (commit_interval.as_millis(), transaction_timeout.as_secs(), static_membership, threads),
+            (100, 10, false, 1)
+        );
+        assert_eq!((state.path, state.secret, state.memory, http), ("state".into(), None, 128 << 20, None));
+        assert_eq!(
+            (&streams[0].on_error, &streams[0].headers[..], kafka["linger.ms"].as_str()),
+            (&OnError::Fail, &[][..], "5")
+        );
+        let head = "commit_interval: 1s\ntransaction_timeout: 1m\nstatic_membership: true\nthreads: 64\nhttp: 0.0.0.0:1\n\
+                    secrets: { a: '${SALT}', b: '$$x-of-the-file-itself' }\nstate: { path: /x, secret: b, memory: 1GiB }\n\
+                    defaults: { on_error: skip }";
+        let topology = one(head, PLAIN).topology;
+        assert_eq!((topology.commit_interval.as_millis(), topology.transaction_timeout.as_secs()), (1000, 60));
+        assert_eq!((topology.static_membership, topology.threads, topology.state.memory), (true, 64, 1 << 30));
+        assert_eq!(topology.state.secret, Some(Secret::new(&b"$x-of-the-file-itself"[..])));
+        assert_eq!((topology.streams[0].on_error.clone(), topology.http), (OnError::Skip, "0.0.0.0:1".parse().ok()));
+        assert_eq!(one("state: elsewhere", PLAIN).topology.state.path, PathBuf::from("elsewhere"));
+    }
+
+    #[test]
+    fn steps() {
+        use crate::operators::dedup::{MissingPosition, OnRegression};
+        let stream = "{ from: in, to: out, steps: [{ dedup: { on_regression: fail, missing_position: ts_ms } }, \
+                      { mask: { unlisted: reject, unavailable_value: gone, fields: { no: drop, on: { rule: truncate, optional: true } } } }] }";
+        let loaded = one("", stream);
+        assert_eq!(codes(&loaded.warnings), [""; 0]);
+        let stream = &loaded.topology.streams[0];
+        let want = dedup::Config { on_regression: OnRegression::Fail, missing_position: MissingPosition::TsMs };
+        assert_eq!(stream.dedup, Some(want));
+        let field = |column: &str, rule, optional| mask::FieldRule { column: column.into(), rule, optional };
+        let fields = vec![field("no", Rule::Drop, false), field("on", Rule::Truncate, true)];
+        let rules = Rules::Fields(mask::TableConfig { fields, unlisted: Unlisted::Reject });
+        assert_eq!(stream.mask, mask::Config { rules, secret: None, unavailable_value: "gone".into() });
+    }
+
+    #[test]
+    fn which_secret_hashes() {
+        let secret = |text: &str| Some(Secret::new(text.as_bytes()));
+        let fields = "fields: { e: hash }";
+        for (head, config, want, warned) in [
+            ("secrets: { a: '${SALT}' }", fields, secret("a-salt-of-some-length"), 0),
+            (
+                "secrets: { a: '${SALT}', b: '${SALT}2' }",
+                "secret: b, fields: { e: hash }",
+                secret("a-salt-of-some-length2"),
+                0,
+            ),
+            ("secrets: { a: '${SALT}' }", "fields: { e: drop }", None, 0),
+            ("", "rules: rules.yaml", secret("salt-of-the-file"), 1),
+            ("secrets: { a: '${SALT}' }", "rules: rules.yaml", secret("salt-of-the-file"), 1),
+            ("secrets: { a: '${SALT}' }", "secret: a, rules: rules.yaml", secret("a-salt-of-some-length"), 0),
+        ] {
+            let stream = format!("{{ from: in, to: out, steps: [dedup, {{ mask: {{ unlisted: drop, {config} }} }}] }}");
+            let loaded = one(head, &stream);
+            assert_eq!(
+                (&loaded.topology.streams[0].mask.secret, loaded.warnings.warnings()),
+                (&want, warned),
+                "{head} {config}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_rows_go() {
+        let masked = |from: &str, rest: &str| {
+            let stream = format!(
+                "{{ from: {from}, steps: [dedup, {{ mask: {{ unlisted: drop, rules: rules.yaml }} }}]{rest} }}"
+            );
+            one("", &stream).topology.streams.remove(0)
+        };
+        let by_table = masked("in", "");
+        assert_eq!((by_table.targets(), by_table.target_for("in")), (vec!["out.events", "out.visits"], None));
+        let Rules::Tables(tables) = &by_table.mask.rules else { panic!() };
+        assert_eq!(tables["visits"].fields[0].column, "no");
+        assert_eq!(tables["visits"].unlisted, Unlisted::Drop);
+        let over = masked("in", ", to: { topic: all, headers: [a, b] }");
+        assert_eq!(
+            (over.targets(), over.target_for("in"), over.headers.clone()),
+            (vec!["all"], Some("all".into()), vec!["a".into(), "b".into()])
+        );
+        let pattern = masked(r"{ pattern: 'x\.(?<t>a|b)(?<n>\d+)?' }", ", to: 'out.{t}{n}.{topic}'");
+        assert_eq!(pattern.target_for("x.a7").as_deref(), Some("out.a7.x.a7"));
+        assert_eq!(pattern.target_for("x.b").as_deref(), Some("out.b.x.b"));
+        assert_eq!(pattern.target_for("x.c"), None);
+        assert_eq!(pattern.source.pattern(), Some(r"x\.(?<t>a|b)(?<n>\d+)?"));
+        let several = masked("{ topics: [p, q], format: debezium-json }", ", to: 'out.{topic}'");
+        assert_eq!((several.target_for("q").as_deref(), several.target_for("r")), (Some("out.q"), None));
+    }
+
+    #[test]
+    fn names_of_changelogs_and_readers() {
+        let topology = one("", PLAIN).topology;
+        assert_eq!(topology.changelog("s", "in"), "app-s-in-changelog");
+        assert_eq!(topology.reader_of("in").map(|stream| stream.name.as_str()), Some("s"));
+        assert!(topology.reader_of("out").is_none());
+    }
+
+    #[test]
+    fn warnings() {
+        for (head, stream, want) in [
+            ("", PLAIN, &[][..]),
+            ("", "{ from: in, steps: [{ mask: none }], to: out }", &["no-dedup"]),
+            ("", "{ from: in, steps: [dedup, { mask: { fields: {} } }], to: out }", &["unlisted"]),
+            ("secrets: { a: short }", PLAIN, &["literal-secret", "short-secret"]),
+            ("secrets: { a: '${NO:-a-default-is-literal}' }", PLAIN, &["literal-secret"]),
+            (
+                "secrets: { a: '${SALT}' }",
+                "{ from: in, steps: [dedup, { mask: { unlisted: drop, fields: { tel: hash } } }], to: out }",
+                &["phone-hash"],
+            ),
+        ] {
+            assert_eq!(codes(&one(head, stream).warnings), want, "{head} {stream}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_outside_is_no_error_of_check() {
+        let text = "application: ${A}\nkafka: { bootstrap.servers: '${B}' }\nthreads: ${C}\ncommit_interval: ${D}\nhttp: ${E}\n\
+                    secrets: { s: '${F}', t: '${file:nowhere}' }\nstate: { memory: '${G}', secret: s }\nstreams:\n  \
+                    a: { from: '${H}', to: '${I}', steps: [dedup, { mask: { secret: t, unlisted: drop, fields: { x: hash } } }] }\n";
+        let loaded = load_in(Mode::Check, text).unwrap_or_else(|found| panic!("{found}"));
+        assert_eq!(codes(&loaded.warnings), ["unset"; 8]);
+        assert_eq!(loaded.unresolved, ["s", "t"]);
+        assert_eq!(load_in(Mode::Run, text).unwrap_err().errors(), 10);
+    }
+
+    #[test]
+    fn files_that_cannot_be_read() {
+        let found = Topology::load(Path::new("no/such.yaml"), Mode::Check, &|_| None).unwrap_err();
+        let said = found.to_string();
+        assert!(said.starts_with("error[unreadable]: the topology cannot be read"), "{said}");
+        assert!(
+            said.contains("= help: name another with `-f FILE` or HIGHWATER_FILE")
+                && said.contains("no/such.yaml: 1 error"),
+            "{said}"
+        );
+        let path = std::env::temp_dir().join(format!("highwater-not-text-{}", std::process::id()));
+        std::fs::write(&path, b"a: \xff").unwrap();
+        let found = Topology::load(&path, Mode::Check, &|_| None).unwrap_err();
+        assert!(found.to_string().contains("not UTF-8 from byte 3 on"), "{found}");
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         self.report(Severity::Warning, code, span, message.into(), label.into(), &[]);
     }
 
-    fn report(
+    pub fn report(
         &mut self,
         severity: Severity,
         code: &'static str,
@@ -76,18 +76,19 @@ impl<'a> Reader<'a> {
     pub fn tree(&mut self, name: &str, text: &str) -> Option<Node> {
         let file = self.out.add_file(name, text);
         let parsed = yaml::parse(text, file);
-        if let Some(root) = &parsed.root {
-            redact::hide_tree(&mut self.out, root);
-        }
-        // What was dropped, such as the second of two secrets of one name, is not in the tree.
-        if parsed.root.is_none() || !parsed.problems.is_empty() {
-            redact::hide_text(&mut self.out, file, text);
+        match &parsed.root {
+            Some(root) => redact::show_tree(&mut self.out, root),
+            None => redact::hide_text(&mut self.out, file, text),
         }
         if parsed.root.is_none() && parsed.problems.is_empty() {
             let span = Span { file, line: 1, column: 1, end_line: 1, end_column: 1 };
             self.error("empty-file", span, "the file is empty", "");
         }
         for problem in parsed.problems {
+            if problem.code == "duplicate-field" {
+                // The tree has only the first of the two.
+                self.out.show(problem.span);
+            }
             self.error(problem.code, problem.span, problem.message, problem.label);
         }
         parsed.root
@@ -150,7 +151,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a scalar before substitution. `at` is where its name stands, for blanks.
-    fn scalar<'n>(&mut self, node: &'n Node, at: Span, what: &str) -> Option<&'n str> {
+    pub fn scalar<'n>(&mut self, node: &'n Node, at: Span, what: &str) -> Option<&'n str> {
         match &node.value {
             _ if node.is_blank() => {
                 self.error("blank", at, format!("{what} is blank"), "a value is missing");
@@ -199,89 +200,6 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(Text { text, span: node.span, placeholder, literal: outcome.literal })
-    }
-
-    /// A value of the section `secrets`. Known in `run`, or an error; else a stand-in where it is missing.
-    pub fn secret(&mut self, name: &str, node: &Node, at: Span) -> Option<Secret> {
-        let raw = self.scalar(node, at, &format!("secret `{name}`"))?;
-        let outcome = substitute(raw, self.env, &self.dir);
-        for fault in outcome.faults {
-            match fault {
-                Fault::Missing(_) if self.mode == Mode::Check => {
-                    self.unresolved.push(name.to_owned());
-                    return Some(Secret::new(&b"unresolved"[..]));
-                }
-                Fault::Missing(message) => {
-                    self.error("unset", node.span, message, format!("secret `{name}` needs it"));
-                    return None;
-                }
-                Fault::Form(message) => {
-                    self.error("substitution", node.span, message, "");
-                    return None;
-                }
-            }
-        }
-        if outcome.bytes.is_empty() {
-            self.error("blank", node.span, format!("secret `{name}` is empty"), "");
-            return None;
-        }
-        self.judge_secret(name, &outcome.bytes, outcome.literal, node.span);
-        Some(Secret::new(outcome.bytes))
-    }
-
-    /// The salt of a rules file, where it is used.
-    pub fn judge_salt(&mut self, salt: &Secret, span: Span) {
-        let help = "name a secret in the mask step and leave `salt` out";
-        let (message, label) =
-            ("the salt stands in the file itself", "whoever reads the file can undo hashes by trying");
-        self.report(Severity::Warning, "literal-secret", span, message.into(), label.into(), &[help]);
-        if salt.expose().len() < 16 {
-            self.warn("short-secret", span, "the salt has fewer than 16 bytes", "short secrets can be guessed");
-        }
-    }
-
-    /// Warns of secrets that are too short, or that stand in the file.
-    fn judge_secret(&mut self, name: &str, bytes: &[u8], literal: bool, span: Span) {
-        if literal {
-            let help = format!("take it from outside: `{name}: ${{NAME}}` or `{name}: ${{file:/run/secrets/{name}}}`");
-            let message = format!("secret `{name}` stands in the file itself");
-            let label = "whoever reads the file can undo hashes by trying".to_owned();
-            self.report(Severity::Warning, "literal-secret", span, message, label, &[&help]);
-        }
-        if bytes.len() < 16 && (literal || self.mode == Mode::Run) {
-            let message = format!("secret `{name}` has fewer than 16 bytes");
-            self.warn(
-                "short-secret",
-                span,
-                message,
-                "short secrets can be guessed: `openssl rand -hex 32` makes a good one",
-            );
-        }
-    }
-
-    /// A secret by its name. What is no name of a secret may be the secret itself: it is hidden.
-    pub fn named_secret(&mut self, node: &Node, at: Span) -> Option<Secret> {
-        let text = match self.text(node, at, "`secret`") {
-            Some(text) => text,
-            None => {
-                redact::hide_all(&mut self.out, node);
-                return None;
-            }
-        };
-        if let Some(secret) = self.secrets.get(&text.text) {
-            return secret.clone();
-        }
-        let names = list(self.secrets.keys().map(String::as_str));
-        let label = match nearest(&text.text, self.secrets.keys().map(String::as_str)) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None if names.is_empty() => "the topology declares none: `secrets: { pii: ${NAME} }`".to_owned(),
-            None => format!("declared: {names}"),
-        };
-        if !label.starts_with("did") {
-            redact::hide_all(&mut self.out, node);
-        }
-        self.error("unknown-secret", text.span, "`secret` must name an entry of the section `secrets`", label);
-        None
     }
 
     /// One of a few words.

@@ -10,7 +10,9 @@ const WORDS: [&str; 10] =
 /// Whether a field of this name holds a secret.
 pub(super) fn is_sensitive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    WORDS.iter().any(|word| name.contains(word) || near(&name, word))
+    // A name that is no name is a slip, and nobody knows what stands behind it.
+    matches!(name.as_str(), "" | "~")
+        || WORDS.iter().any(|word| name.contains(word) || near(&name, word))
         || near(&name, "secrets")
         || name.ends_with(".pem")
         || name == "sasl.oauthbearer.config"
@@ -18,14 +20,35 @@ pub(super) fn is_sensitive(name: &str) -> bool {
 
 /// A slip of the keyboard in `sercets` must not show what stands under it.
 fn near(name: &str, word: &str) -> bool {
-    name.len() >= 4 && strsim::damerau_levenshtein(name, word) <= word.len() / 4
+    name.len() >= 3 && strsim::damerau_levenshtein(name, word) <= word.len() / 4
 }
 
-/// Hides every secret of a tree. Columns are left alone: what stands behind `password_hash` there is a rule.
-pub(super) fn hide_tree(out: &mut Diagnostics, node: &Node) {
+/// Lets excerpts show a tree, less its secrets.
+pub(super) fn show_tree(out: &mut Diagnostics, node: &Node) {
+    show_words(out, node);
+    hide_secrets(out, node);
+}
+
+fn show_words(out: &mut Diagnostics, node: &Node) {
+    match &node.value {
+        Value::Scalar { .. } => out.show(node.span),
+        // For an alias, itself; what it stands for is shown in its own place.
+        _ if node.span != node.defined => out.show(node.span),
+        Value::Seq(items) => items.iter().for_each(|item| show_words(out, item)),
+        Value::Map(entries) => {
+            for entry in entries {
+                out.show(entry.key_span);
+                show_words(out, &entry.value);
+            }
+        }
+    }
+}
+
+/// Columns are left alone: what stands behind `password_hash` there is a rule.
+fn hide_secrets(out: &mut Diagnostics, node: &Node) {
     match &node.value {
         Value::Scalar { .. } => {}
-        Value::Seq(items) => items.iter().for_each(|item| hide_tree(out, item)),
+        Value::Seq(items) => items.iter().for_each(|item| hide_secrets(out, item)),
         Value::Map(entries) => {
             for entry in entries {
                 match entry.key.as_str() {
@@ -33,8 +56,9 @@ pub(super) fn hide_tree(out: &mut Diagnostics, node: &Node) {
                     // A reference to a secret by its name; who reads it hides what is no name.
                     "secret" => {}
                     "secrets" => hide_named(out, &entry.value),
+                    "kafka" => hide_properties(out, &entry.value),
                     key if is_sensitive(key) => hide_all(out, &entry.value),
-                    _ => hide_tree(out, &entry.value),
+                    _ => hide_secrets(out, &entry.value),
                 }
             }
         }
@@ -53,6 +77,22 @@ fn hide_named(out: &mut Diagnostics, node: &Node) {
     }
 }
 
+/// The section `kafka`: librdkafka has passwords under many names, so only what cannot be one is shown.
+fn hide_properties(out: &mut Diagnostics, node: &Node) {
+    let Value::Map(entries) = &node.value else { return hide_all(out, node) };
+    for entry in entries {
+        let plain = match &entry.value.value {
+            Value::Scalar { text, .. } => matches!(text.as_str(), "true" | "false") || text.parse::<i64>().is_ok(),
+            _ => false,
+        };
+        if entry.value.is_blank() {
+            out.hide(entry.key_span);
+        } else if is_sensitive(&entry.key) || !(plain || entry.key == "bootstrap.servers") {
+            hide_all(out, &entry.value);
+        }
+    }
+}
+
 pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
     match &node.value {
         Value::Scalar { text, .. } if is_reference(text) || node.is_blank() => {}
@@ -60,31 +100,61 @@ pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
     }
 }
 
-/// Hides secrets in a text that is not YAML, by its shape alone and rather too much: behind a sensitive word, and all
-/// lines that are indented below it; after an open quote or bracket, everything.
+/// Sections whose values are no secrets, unless a word says so.
+const HARMLESS: [&str; 11] = [
+    "application",
+    "embedded",
+    "commit_interval",
+    "transaction_timeout",
+    "static_membership",
+    "threads",
+    "state",
+    "http",
+    "defaults",
+    "streams",
+    "tables",
+];
+
+/// Hides secrets in a text that is not YAML, by its shape alone and rather too much. In the sections above: what stands
+/// behind a sensitive word, and the lines below up to the next field that is not indented deeper. Elsewhere: everything
+/// but the first name of a line.
 pub(super) fn hide_text(out: &mut Diagnostics, file: usize, text: &str) {
+    let mut harmless = false;
     let mut below: Option<usize> = None;
-    let mut hide = |line: usize, column: usize, end_line: usize| {
-        out.hide(Span { file, line, column, end_line, end_column: usize::MAX });
-    };
     for (index, line) in text.lines().enumerate() {
-        let indent = line.chars().take_while(|c| *c == ' ' || *c == '-' || *c == '\t').count();
-        if below.is_some_and(|below| indent > below || line.trim().is_empty()) {
-            hide(index + 1, 1, index + 1);
+        let mut hide_from = |column: usize| {
+            out.hide(Span { file, line: index + 1, column, end_line: index + 1, end_column: usize::MAX });
+        };
+        let indent = line.chars().take_while(|c| matches!(c, ' ' | '-' | '\t' | '#')).count();
+        let name = field_name(line);
+        if indent == 0 {
+            harmless = name.is_some_and(|name| HARMLESS.contains(&name));
+        }
+        if below.is_some_and(|below| indent > below || name.is_none()) {
+            hide_from(1);
             continue;
         }
         below = None;
-        let lower = line.to_ascii_lowercase();
-        let words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
-        if !words.filter(|word| !word.is_empty()).any(is_sensitive) {
+        let after_name = name.map_or(1, |name| indent + name.chars().count() + 3);
+        if !harmless {
+            hide_from(after_name);
             continue;
         }
-        below = Some(indent);
-        let column = line.chars().position(|c| c == ':').map_or(1, |colon| colon + 2);
-        let open = ["\"", "'"].iter().any(|quote| line.matches(quote).count() % 2 == 1)
-            || line.matches(['{', '[']).count() != line.matches(['}', ']']).count();
-        hide(index + 1, column, if open { usize::MAX } else { index + 1 });
+        let lower = line.to_ascii_lowercase();
+        let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
+        if words.any(|word| !word.is_empty() && is_sensitive(word)) {
+            below = Some(indent);
+            hide_from(after_name);
+        }
     }
+}
+
+/// `name:` and then nothing or a blank.
+fn field_name(line: &str) -> Option<&str> {
+    let line = line.trim_start_matches([' ', '-', '\t', '#']);
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.'))?;
+    let (name, rest) = line.split_at(end);
+    (end > 0 && (rest.trim_end() == ":" || rest.starts_with(": "))).then_some(name)
 }
 
 #[cfg(test)]
@@ -143,7 +213,7 @@ mod tests {
                     sercets: {pii: CANARY}\nsalt: [CANARY, {CANARY: CANARY}]\n\
                     x: &a shown2\ny: &b CANARY\npassword: *b\nfields: {password: drop}\nlist: [{secret: pii, token: CANARY}]\n";
         let root = yaml::parse(text, 0).root.unwrap();
-        let all = shown(text, |out| hide_tree(out, &root));
+        let all = shown(text, |out| show_tree(out, &root));
         assert!(!all.contains("CANARY"), "{all}");
         for want in ["pii: ***", "shown,", "ref: ${NAME}", "shown2", "password: drop", "secret: pii"] {
             assert!(all.contains(want), "{want} in {all}");
@@ -154,10 +224,10 @@ mod tests {
     fn broken_texts_hide_too_much_rather_than_too_little() {
         for (text, want) in [
             ("secrets:\n  pii: CANARY\n\n  b: CANARY\nstreams: [", "streams: ["),
-            ("a: b\nsecrets: {pii: CANARY,\nother: CANARY\n", "a: b"),
-            ("  sasl.password: CANARY\n  sasl.username: ann\n", "sasl.username: ann"),
+            ("threads: 2\nsecrets: {pii: CANARY,\nother: CANARY\n", "threads: 2"),
+            ("  sasl.password: CANARY\n  sasl.username: ann\n", "sasl.username:"),
             ("salt: \"CANARY\nCANARY", "salt:"),
-            ("- {x: 1, salt: CANARY}\n- shown", "- shown"),
+            ("- {x: 1, salt: CANARY}\n- b: shown", "- b:"),
             ("sercets:\n\tpii: CANARY", "sercets:"),
         ] {
             let all = shown(text, |out| hide_text(out, 0, text));

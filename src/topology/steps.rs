@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::{looks_like_phone, read_fields};
-use super::reader::{Fields, Reader, list};
+use super::reader::{Fields, Reader};
 use super::rules_file::{self, RulesFile};
 use super::yaml::{Entry, Node, Span, Value};
 use crate::operators::dedup::{self, MissingPosition, OnRegression};
@@ -174,7 +174,8 @@ fn read_rules(reader: &mut Reader<'_>, fields: Fields<'_>) -> Masked {
             return (None, None);
         }
     };
-    let secret = choose_secret(reader, named, salt, &listed, fields.at);
+    let hash_at = listed.iter().find(|(field, _)| field.rule == Rule::Hash).map(|(_, at)| *at);
+    let secret = reader.choose_secret(named, salt, hash_at, fields.at);
     warn_of_phones(reader, &listed);
     let config = match (secret, unavailable_value) {
         (Some(secret), Some(unavailable_value)) => Some(mask::Config { rules, secret, unavailable_value }),
@@ -196,39 +197,6 @@ fn from_file(file: RulesFile, unlisted: Unlisted) -> Read {
     let targets =
         file.tables.into_iter().map(|table| TableTarget { table: table.name, at: table.at, topic: table.target });
     (Rules::Tables(rules), file.salt, listed, Some(targets.collect()))
-}
-
-/// The secret named by the step, else the salt of the rules file, else the only one declared. The outer `None` is an
-/// error that has been reported.
-fn choose_secret(
-    reader: &mut Reader<'_>,
-    named: Option<Option<Secret>>,
-    salt: Option<(Secret, Span)>,
-    listed: &[(FieldRule, Span)],
-    at: Span,
-) -> Option<Option<Secret>> {
-    if let Some(named) = named {
-        return named.map(Some);
-    }
-    let Some((_, rule_at)) = listed.iter().find(|(field, _)| field.rule == Rule::Hash) else { return Some(None) };
-    if let Some((salt, salt_at)) = salt {
-        reader.judge_salt(&salt, salt_at);
-        return Some(Some(salt));
-    }
-    let mut declared = reader.secrets.values();
-    match (declared.next(), declared.next()) {
-        (Some(only), None) => only.clone().map(Some),
-        (None, _) => {
-            let help = ["declare one: `secrets: { pii: ${ANONYMIZE_SALT} }`"];
-            reader.explain("missing-secret", *rule_at, "`hash` needs a secret", "", &help);
-            None
-        }
-        (Some(_), Some(_)) => {
-            let label = format!("say which: {}", list(reader.secrets.keys().map(String::as_str)));
-            reader.error("missing-secret", at, "several secrets are declared and `mask` names none", label);
-            None
-        }
-    }
 }
 
 fn warn_of_phones(reader: &mut Reader<'_>, listed: &[(FieldRule, Span)]) {

@@ -251,12 +251,12 @@ fn read_template(reader: &mut Reader<'_>, node: &Node, at: Span, source: Option<
     if let Some(Source::Pattern(regex)) = source {
         known.extend(regex.capture_names().flatten());
     }
-    let groups = pieces.iter().filter_map(|piece| match piece {
-        Piece::Group(name) => Some(*name),
-        Piece::Text(_) => None,
+    let unknown = pieces.iter().find_map(|piece| match piece {
+        // Without its source nothing can be said about a template.
+        Piece::Group(name) if source.is_some() && !known.contains(name) => Some(*name),
+        _ => None,
     });
-    // Without its source nothing can be said about a template.
-    for name in groups.filter(|name| source.is_some() && !known.contains(name)) {
+    if let Some(name) = unknown {
         let label = match nearest(name, known.iter().copied()) {
             Some(name) => format!("did you mean `{{{name}}}`?"),
             None if known.len() == 1 => "only a `pattern` with named groups has more than `{topic}`".to_owned(),

@@ -181,8 +181,8 @@ impl<'a> Builder<'a> {
             Event::Alias(id) => return self.alias(id, span),
             _ => return Err(self.problem(span, "not YAML: a value is missing", "")),
         };
-        if let Some(tag) = tag.filter(|tag| !Tag::is_yaml_core_schema(tag)) {
-            let message = format!("YAML tags such as `{}` mean nothing here", tag.original());
+        if tag.is_some_and(|tag| !Tag::is_yaml_core_schema(&tag)) {
+            let message = "YAML tags (`!…`) mean nothing here".to_owned();
             self.problems.push(Problem { code: "yaml-tag", span, message, label: "remove the tag".into() });
         }
         let node = Node { value, span, defined: span };
@@ -382,7 +382,8 @@ mod tests {
                 .collect::<String>()
         );
         let deep = "[".repeat(60) + &"]".repeat(60);
-        let cases: [(&str, &[(&str, usize, usize)]); 9] = [
+        type Want<'a> = &'a [(&'a str, usize, usize)];
+        let cases: [(&str, Want<'_>); 9] = [
             (
                 "a: 1\na: 2\nb: 3\na: 4\nb: 5",
                 &[("duplicate-field", 2, 1), ("duplicate-field", 4, 1), ("duplicate-field", 5, 1)],

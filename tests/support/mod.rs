@@ -9,6 +9,7 @@ pub mod broker;
 pub mod dir;
 pub mod fixture;
 pub mod oracle;
+pub mod postgres;
 pub mod process;
 pub mod signal;
 pub mod topics;

@@ -302,6 +302,8 @@ pub fn masked(row: &Map<String, Value>, rules: &[(&str, Rule)], salt: &str) -> M
         let rule = rules.iter().find(|(name, _)| name == column).map_or(Rule::Passthrough, |(_, rule)| *rule);
         let value = match (rule, value) {
             (Rule::Drop, _) => continue,
+            // Not the value, but word that it did not change: no rule applies to it.
+            (_, Value::String(text)) if text == "__debezium_unavailable_value" => value.clone(),
             (Rule::Passthrough, value) => value.clone(),
             (Rule::Hash | Rule::Truncate, Value::Null) => Value::Null,
             (Rule::Hash, Value::String(text)) => hashed(salt, text).into(),

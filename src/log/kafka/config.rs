@@ -36,7 +36,6 @@ fn fetching(c: &mut ClientConfig) {
     c.set("isolation.level", "read_committed");
     // An offset that is not in the log is a matter for a person, not for a silent jump.
     c.set("auto.offset.reset", "error");
-    c.set("enable.partition.eof", "true");
     c.set("check.crcs", "true");
 }
 
@@ -44,6 +43,9 @@ pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
     let mut c = base(config, &format!("consumer-{worker}"));
     fetching(&mut c);
     c.set("group.id", &config.group);
+    // The batch fetch takes an end of partition for a message and moves the position beyond it; a rebalance, which
+    // pauses and resumes what stays assigned, would then skip the next record.
+    c.set("enable.partition.eof", "false");
     c.set("partition.assignment.strategy", "cooperative-sticky");
     c.set("statistics.interval.ms", "1000");
     if let Some(instance) = &config.instance {
@@ -57,6 +59,7 @@ pub fn reader(config: &KafkaConfig, worker: usize) -> ClientConfig {
     fetching(&mut c);
     // librdkafka wants a group for assign(); it is never joined and never committed to.
     c.set("group.id", format!("{}-restore", config.group));
+    c.set("enable.partition.eof", "true");
     c
 }
 

@@ -1,7 +1,8 @@
 //! A member of the consumer group.
 
 use std::ffi::CStr;
-use std::time::Duration;
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,10 +17,22 @@ use super::fetch::FetchQueue;
 use super::{KafkaConfig, config};
 use crate::record::Record;
 
+/// How long a clean stop waits for the coordinator.
+const LEAVING: Duration = Duration::from_secs(10);
+
 pub struct KafkaConsumer {
     // Before the consumer: fields drop in this order, and the queue needs the client.
     queue: FetchQueue,
-    consumer: BaseConsumer<Context>,
+    /// Never dropped: the library's own drop closes the consumer and waits for that without end, and a process that
+    /// cannot end is worse than a client that lives until its process does. `leave` closes it, with a deadline.
+    consumer: ManuallyDrop<BaseConsumer<Context>>,
+    left: bool,
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 impl KafkaConsumer {
@@ -28,13 +41,17 @@ impl KafkaConsumer {
         let consumer = BaseConsumer::from_config_and_context(&client, Context::default())
             .map_err(|e| reaction("create a consumer", &e))?;
         let queue = FetchQueue::new(consumer.client().native_ptr());
-        Ok(Self { queue, consumer })
+        Ok(Self { queue, consumer: ManuallyDrop::new(consumer), left: false })
     }
 
     /// Serves rebalances, statistics and errors. A message that slipped into the main queue before its partition was
     /// forwarded is fetched again, so that it is neither lost nor overtaken.
     fn serve_main_queue(&mut self) {
-        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+        // At least once: polling is also what tells the group that we live.
+        let mut waiting = self.queue.events_waiting().max(1);
+        while waiting > 0 {
+            waiting -= 1;
+            let Some(polled) = self.consumer.poll(Duration::ZERO) else { continue };
             match polled {
                 Ok(message) => {
                     let (topic, partition) = (message.topic(), message.partition());
@@ -159,8 +176,19 @@ impl GroupConsumer for KafkaConsumer {
         self.consumer.context().heard(tp)
     }
 
+    fn position(&self, tp: &TopicPartition) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(&tp.topic, tp.partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
     fn leave(&mut self) {
-        // From here on revocations are answered at once: all work is committed. Dropping the consumer leaves the group.
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
+        // From here on revocations are answered at once: all work is committed or aborted.
         self.consumer.context().leave();
         for event in self.consumer.context().drain() {
             let answered = match event {
@@ -171,6 +199,18 @@ impl GroupConsumer for KafkaConsumer {
             if let Ok(Err(error)) = answered {
                 tracing::debug!(%error, "a rebalance was overtaken by leaving the group");
             }
+        }
+        if let Err(error) = self.consumer.close_queue() {
+            tracing::warn!(%error, "could not leave the group; it will notice when the session ends");
+            return;
+        }
+        let give_up = Instant::now() + LEAVING;
+        while !self.consumer.closed() {
+            if Instant::now() > give_up {
+                tracing::warn!("leaving the group takes too long; it will notice when the session ends");
+                return;
+            }
+            self.consumer.poll(Duration::from_millis(50));
         }
     }
 }

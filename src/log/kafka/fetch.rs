@@ -15,6 +15,8 @@ use crate::record::{Headers, Record};
 pub struct FetchQueue {
     client: *mut sys::rd_kafka_t,
     queue: *mut sys::rd_kafka_queue_t,
+    /// The consumer's own queue: rebalances, statistics, errors, logs.
+    main: *mut sys::rd_kafka_queue_t,
     batch: Vec<*mut sys::rd_kafka_message_t>,
 }
 
@@ -25,8 +27,15 @@ impl FetchQueue {
     /// `client` must outlive the queue.
     pub fn new(client: *mut sys::rd_kafka_t) -> Self {
         // SAFETY: the client is alive.
-        let queue = unsafe { sys::rd_kafka_queue_new(client) };
-        Self { client, queue, batch: Vec::new() }
+        let (queue, main) = unsafe { (sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_get_consumer(client)) };
+        Self { client, queue, main, batch: Vec::new() }
+    }
+
+    /// How many events wait in the main queue. A poll of it returns after one event that is no message, and nothing it
+    /// returns says whether more are waiting.
+    pub fn events_waiting(&self) -> usize {
+        // SAFETY: ours until dropped; a consumer with a group has a queue.
+        if self.main.is_null() { 0 } else { unsafe { sys::rd_kafka_queue_length(self.main) } }
     }
 
     /// Sends a partition's messages here instead of to the consumer's main queue. Before the assignment.
@@ -64,8 +73,13 @@ impl FetchQueue {
 
 impl Drop for FetchQueue {
     fn drop(&mut self) {
-        // SAFETY: made by rd_kafka_queue_new, released once.
-        unsafe { sys::rd_kafka_queue_destroy(self.queue) }
+        // SAFETY: both were handed to us with a reference of our own, released once.
+        unsafe {
+            sys::rd_kafka_queue_destroy(self.queue);
+            if !self.main.is_null() {
+                sys::rd_kafka_queue_destroy(self.main);
+            }
+        }
     }
 }
 

@@ -45,7 +45,9 @@ impl Reader for KafkaReader {
     }
 
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+        for _ in 0..self.queue.events_waiting() {
+            self.consumer.poll(Duration::ZERO);
+        }
         let mut events = self.consumer.context().drain();
         self.queue.drain(max, wait, visit, &mut events);
         events

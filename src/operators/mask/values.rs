@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn buffers_keep_nothing_of_the_last_value() {
+        let mut values = values();
+        for value in [r#""\u0061""#, r#""\u0062""#, "[1]", "[ 2 ]", "[1]"] {
+            let mut out = Vec::new();
+            values.hash("c", value, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), run(Values::hash, value).unwrap());
+        }
+    }
+
+    #[test]
     fn truncate_has_the_bytes_of_the_seed() {
         for (value, cut) in [
             ("Ivan Ivanov", "IvanI."),

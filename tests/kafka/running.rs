@@ -1,0 +1,161 @@
+//! What several tests here do with a running application.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use serde_json::{Map, Value, json};
+
+use crate::support::topics::{Isolation, config};
+use crate::support::{Broker, DEADLINE, Highwater, Line, wait_until};
+
+pub const SECRET: &str = "a secret of the tests";
+
+/// Far beyond what any of this takes.
+pub const LONG: Duration = Duration::from_secs(300);
+
+/// The environment of every instance.
+pub fn env(broker: &Broker) -> Vec<(&'static str, String)> {
+    vec![("BROKERS", broker.bootstrap()), ("SALT", SECRET.into()), ("HIGHWATER_LOG", "info".into())]
+}
+
+/// Waits until the group has processed everything that is in the topic now.
+pub fn wait_for_group(broker: &Broker, group: &str, topic: &str) {
+    let ends: BTreeMap<i32, i64> = broker.end_offsets(topic).into_iter().filter(|(_, end)| *end > 0).collect();
+    wait_until(LONG, &format!("{group} at the end of {topic}, {ends:?}"), || {
+        let committed = broker.committed(group, topic);
+        ends.iter().all(|(p, end)| committed.get(p) >= Some(end)).then_some(())
+    });
+}
+
+/// Committed output rows by key, in their order; the keyless ones under "".
+pub fn rows_by_key(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<Map<String, Value>>> {
+    let mut rows: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for read in broker.read_all(topic, Isolation::Committed) {
+        let key = read.key.map(|k| serde_json::from_slice::<Value>(&k).expect("a JSON key").to_string());
+        let row = serde_json::from_slice(&read.value.expect("a row")).expect("a JSON row");
+        rows.entry(key.unwrap_or_default()).or_default().push(row);
+    }
+    rows
+}
+
+/// An instance of a topology in a directory of its own.
+pub fn start(broker: &Broker, topology: &str, dir: &Path) -> Highwater {
+    let env = env(broker);
+    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    Highwater::spawn(topology, &env, dir)
+}
+
+/// A clean end by SIGTERM.
+#[track_caller]
+pub fn stop(mut highwater: Highwater) -> String {
+    highwater.sigterm();
+    assert!(highwater.wait(LONG).success(), "{}", highwater.log());
+    highwater.log()
+}
+
+/// An instance that processes what its topics hold, and stops. Returns its log.
+#[track_caller]
+pub fn run_through(broker: &Broker, topology: &str, dir: &Path, group: &str, topics: &[&str]) -> String {
+    let highwater = start(broker, topology, dir);
+    topics.iter().for_each(|topic| wait_for_group(broker, group, topic));
+    stop(highwater)
+}
+
+/// An instance that ends by itself with exit code 1. Returns its log.
+#[track_caller]
+pub fn run_to_failure(broker: &Broker, topology: &str, dir: &Path) -> String {
+    let mut highwater = start(broker, topology, dir);
+    let status = highwater.wait(LONG);
+    assert_eq!(status.code(), Some(1), "{}", highwater.log());
+    highwater.log()
+}
+
+/// A streamed change as Debezium sends it, all of one source transaction's past.
+pub fn envelope(op: &str, row: &Value, lsn: u64) -> Value {
+    let (before, after) = if op == "d" { (row, &Value::Null) } else { (&Value::Null, row) };
+    json!({
+        "before": before, "after": after, "op": op,
+        "source": { "name": "tests", "db": "shop", "schema": "public", "table": "people", "snapshot": "false",
+            "lsn": lsn, "sequence": format!("[\"1\",\"{lsn}\"]"), "ts_us": 1_700_000_000_000_000u64 + lsn },
+    })
+}
+
+/// A change of the row `id`.
+pub fn change(topic: &str, op: &str, row: &Value, lsn: u64) -> Line {
+    Line::new(topic, &json!({ "id": row["id"] }).to_string(), &envelope(op, row, lsn).to_string())
+}
+
+/// Rows `{ id, n }` under the keys `ids`, their LSNs from `lsn` on.
+pub fn plain(topic: &str, ids: std::ops::Range<u64>, lsn: u64) -> Vec<Line> {
+    ids.zip(lsn..).map(|(id, lsn)| change(topic, "c", &json!({ "id": id, "n": format!("{id} at {lsn}") }), lsn)).collect()
+}
+
+/// One of Kafka's own tools.
+#[track_caller]
+pub fn kafka_cli(args: &[&str]) -> String {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kafka-cli"));
+    let out = command.args(args).stdin(Stdio::null()).output().expect("tools/kafka-cli");
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{args:?}: {said}");
+    said
+}
+
+/// Runs the command that a message tells a person to run: from `kafka-NAME.sh` up to what ends it there.
+#[track_caller]
+pub fn follow_hint(log: &str, tool: &str, end: &str) {
+    let script = format!("kafka-{tool}.sh ");
+    let (_, rest) = log.split_once(&script).unwrap_or_else(|| panic!("no {script}in {log}"));
+    let command = rest.split_once(end).map_or(rest, |(command, _)| command).trim();
+    let args: Vec<&str> = [tool].into_iter().chain(command.split_whitespace()).chain(end.split_whitespace()).collect();
+    kafka_cli(&args);
+}
+
+/// What a test does to a cluster behind the application's back.
+pub fn administer<T, F: Future<Output = T>>(
+    broker: &Broker,
+    act: impl FnOnce(AdminClient<DefaultClientContext>, AdminOptions) -> F,
+) -> T {
+    let admin: AdminClient<DefaultClientContext> = config(&broker.bootstrap()).create().expect("an admin client");
+    let options = AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(act(admin, options))
+}
+
+/// Status and text of one of an instance's pages.
+pub fn get(highwater: &mut Highwater, path: &str) -> (u16, String) {
+    highwater.wait_for_log("serving /metrics");
+    let log = highwater.log();
+    let line = log.lines().find(|line| line.contains("serving /metrics")).expect("just seen");
+    let (_, port) = line.split_once("127.0.0.1:").expect("an address");
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    (status, body.to_string())
+}
+
+/// The sum of a metric's series that have all these labels.
+pub fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let of_name = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    let series = of_name.filter(|line| labels.iter().all(|label| line.contains(label)));
+    series.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")).sum()
+}
+
+/// Waits until a metric has a value; counters follow their transaction by a moment.
+#[track_caller]
+pub fn wait_for_metric(highwater: &mut Highwater, name: &str, labels: &[(&str, &str)], value: f64) {
+    wait_until(DEADLINE, &format!("{name} {labels:?} at {value}"), || {
+        (metric(&get(highwater, "/metrics").1, name, labels) == value).then_some(())
+    });
+}
