@@ -33,7 +33,14 @@ struct Cli {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "HIGHWATER_LOG_FORMAT")]
     log_format: LogFormat,
     /// Which logs: a level, or directives like `warn,highwater::engine=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "", hide_default_value = true, env = "HIGHWATER_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true,
+        env = "HIGHWATER_LOG"
+    )]
     log_level: String,
 }
 

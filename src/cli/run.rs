@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::instance::Instance;
 use crate::log::LogError;
-use crate::topology::{Mode, Topology, process_env};
+use crate::topology::{Mode, Topology};
 
 use super::FAILED;
 use super::file_arg::FileArg;
-use super::validate::CONFIG;
+use super::validate::load;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,13 +41,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match Topology::load(&args.file.path(), Mode::Run, &process_env) {
+    let loaded = match load(args.file.path(), Mode::Run) {
         Ok(loaded) => loaded,
-        Err(diagnostics) => {
-            eprint!("{}", diagnostics.render(false));
-            eprintln!("{}", diagnostics.summary());
-            return ExitCode::from(CONFIG);
-        }
+        Err(code) => return code,
     };
     for warning in loaded.warnings.iter() {
         tracing::warn!(code = warning.code, "{}", warning.message);

@@ -33,10 +33,19 @@ impl Worker {
             if !task.touched {
                 continue;
             }
-            let Some(changelog) = catalog.sources.get(&*task.tp.topic).and_then(|s| s.changelog.as_ref()) else { continue };
+            let Some(changelog) = catalog.sources.get(&*task.tp.topic).and_then(|s| s.changelog.as_ref()) else {
+                continue;
+            };
             let partition = Some(task.tp.partition);
             for (key, value) in task.staged() {
-                let out = Outgoing { topic: &changelog.topic, partition, key: Some(key), value, headers: &[], timestamp: None };
+                let out = Outgoing {
+                    topic: &changelog.topic,
+                    partition,
+                    key: Some(key),
+                    value,
+                    headers: &[],
+                    timestamp: None,
+                };
                 send(producer.as_mut(), &out, shared)?;
             }
         }
@@ -91,10 +100,13 @@ impl Worker {
             {
                 let log = TopicPartition::new(changelog.topic.as_str(), task.tp.partition);
                 let acknowledged = producer.acknowledged(&log);
-                let offset = acknowledged.ok_or_else(|| LogError::Restore(format!("no write to {log} was acknowledged")))?;
+                let offset =
+                    acknowledged.ok_or_else(|| LogError::Restore(format!("no write to {log} was acknowledged")))?;
                 let checkpoint = Checkpoint { topic_id: changelog.info.id, offset, at_ms: wall };
                 dedup.store.apply(&checkpoint).map_err(|e| {
-                    LogError::Stop(format!("{e}. The transaction is committed; the store catches up from its changelog at the next start"))
+                    LogError::Stop(format!(
+                        "{e}. The transaction is committed; the store catches up from its changelog at the next start"
+                    ))
                 })?;
             }
             task.committed(wall);

@@ -70,8 +70,13 @@ impl Instance {
     /// Runs the workers until `stop` says so, or one of them ends with an error: then the others stop cleanly.
     pub fn run(&self, stop: &dyn Fn() -> bool) -> Result<()> {
         let topology = &self.shared.topology;
-        tracing::info!(application = topology.application, instance = self.identity.instance, workers = topology.threads,
-            streams = topology.streams.len(), "running");
+        tracing::info!(
+            application = topology.application,
+            instance = self.identity.instance,
+            workers = topology.threads,
+            streams = topology.streams.len(),
+            "running"
+        );
         let (tell, ended) = channel();
         let mut threads = Vec::new();
         for index in 0..topology.threads {
@@ -158,8 +163,11 @@ impl Instance {
                     let text = format!("{topic} was deleted and created again; start again to process the new one");
                     return Err(LogError::Stop(text));
                 }
-                Some(now) if now.changelog.as_ref().map(|c| c.info.id) != source.changelog.as_ref().map(|c| c.info.id) => {
-                    let text = format!("the changelog of {topic} was deleted and created again; its positions are lost");
+                Some(now)
+                    if now.changelog.as_ref().map(|c| c.info.id) != source.changelog.as_ref().map(|c| c.info.id) =>
+                {
+                    let text =
+                        format!("the changelog of {topic} was deleted and created again; its positions are lost");
                     return Err(LogError::Stop(text));
                 }
                 _ => {}
@@ -187,7 +195,8 @@ fn drive(mut worker: Worker) -> Result<()> {
 
 fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<Option<telemetry::Server>> {
     let Some(listen) = topology.http else { return Ok(None) };
-    let server = telemetry::serve(listen, metrics.clone(), health.clone()).map_err(|e| LogError::Stop(e.to_string()))?;
+    let server =
+        telemetry::serve(listen, metrics.clone(), health.clone()).map_err(|e| LogError::Stop(e.to_string()))?;
     tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz");
     Ok(Some(server))
 }
@@ -253,4 +262,3 @@ fn no_sources(topology: &Topology, catalog: &Catalog) -> String {
         false => format!("for the source topics {} to be created", catalog.missing.join(", ")),
     }
 }
-

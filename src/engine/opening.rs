@@ -40,7 +40,8 @@ pub struct Opening {
 impl Opening {
     pub fn new(tp: &TopicPartition, catalog: &Catalog) -> Result<Self> {
         let source = catalog.sources.get(&*tp.topic).cloned();
-        let source = source.ok_or_else(|| LogError::Stop(format!("{} is not among the topics that we read", tp.topic)))?;
+        let source =
+            source.ok_or_else(|| LogError::Stop(format!("{} is not among the topics that we read", tp.topic)))?;
         if tp.partition >= source.info.partitions {
             return Err(LogError::Stop(format!(
                 "{} has grown to more than {} partitions while we ran; start again to be told the way out",
@@ -85,7 +86,8 @@ impl Opening {
     /// The changelog's end as `read_uncommitted` sees it, *after* the committed offsets were stable: the marker of the
     /// transaction that moved them may reach this partition later than theirs.
     fn read_ends(&mut self, shared: &Shared, reader: &mut dyn Reader, committed: Option<i64>) -> Result<()> {
-        let (Some(tp), Some(store), Some(changelog)) = (&self.changelog, &mut self.store, &self.source.changelog) else {
+        let (Some(tp), Some(store), Some(changelog)) = (&self.changelog, &mut self.store, &self.source.changelog)
+        else {
             self.stage = Stage::Ready { committed, reading: false };
             return Ok(());
         };
@@ -160,7 +162,9 @@ impl Opening {
         let Some(store) = &self.store else { return Ok(None) };
         let kept = store.get(layout::EPOCHS, Epochs::decode).map_err(stop)?;
         match kept {
-            Some(None) => Err(LogError::Stop(format!("the store of {} is damaged: remove the state directory", self.tp))),
+            Some(None) => {
+                Err(LogError::Stop(format!("the store of {} is damaged: remove the state directory", self.tp)))
+            }
             kept => Ok(kept.flatten()),
         }
     }
@@ -189,7 +193,9 @@ impl Opening {
                 self.tp,
                 reset("earliest")
             ))),
-            Some(offset) if offset < bounds.start || offset > bounds.end => Err(out_of_range(admin, &self.tp, offset, bounds)),
+            Some(offset) if offset < bounds.start || offset > bounds.end => {
+                Err(out_of_range(admin, &self.tp, offset, bounds))
+            }
             Some(offset) => Ok(offset),
         }
     }
@@ -295,9 +301,9 @@ impl Worker {
         self.read_offsets()?;
         for slot in self.tasks.values_mut() {
             let Slot::Opening(opening) = slot else { continue };
-            match &opening.stage {
-                &Stage::Claim => opening.claim(&self.shared)?,
-                &Stage::Ends { committed } => return opening.read_ends(&self.shared, self.reader.as_mut(), committed),
+            match opening.stage {
+                Stage::Claim => opening.claim(&self.shared)?,
+                Stage::Ends { committed } => return opening.read_ends(&self.shared, self.reader.as_mut(), committed),
                 _ => {}
             }
         }

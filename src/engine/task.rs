@@ -362,7 +362,9 @@ fn target<'a>(to: &'a Target, fixed: Option<&'a str>, table: &str) -> std::resul
         Target::ByTable(tables) => tables.get(table).map(String::as_str),
         Target::Topic(_) => None,
     };
-    by_table.or(fixed).ok_or_else(|| BadRecord::new(Reason::TableWithoutRules, "the rules file names no target topic for the row's table"))
+    by_table.or(fixed).ok_or_else(|| {
+        BadRecord::new(Reason::TableWithoutRules, "the rules file names no target topic for the row's table")
+    })
 }
 
 fn headers(listed: &[String], record: &Record<'_>) -> Vec<(String, Option<Vec<u8>>)> {

@@ -184,8 +184,11 @@ impl Worker {
                 Ok(())
             }
             Err(LogError::Restore(text)) => {
-                tracing::warn!(worker = self.index, reason = text,
-                    "the transaction's outcome is unknown: a new producer, and committed offsets decide");
+                tracing::warn!(
+                    worker = self.index,
+                    reason = text,
+                    "the transaction's outcome is unknown: a new producer, and committed offsets decide"
+                );
                 self.shared.metrics.transaction(Outcome::Unknown, Duration::ZERO);
                 self.back_off_after_failure(now);
                 self.reopen_all()
@@ -246,7 +249,9 @@ impl Worker {
 
     fn commit_due(&self, since: Instant, now: Instant) -> bool {
         let staged: usize = self.running().map(Task::staged_bytes).sum();
-        self.shared.stopping() || now.duration_since(since) >= self.shared.topology.commit_interval || staged > STAGED_BYTES
+        self.shared.stopping()
+            || now.duration_since(since) >= self.shared.topology.commit_interval
+            || staged > STAGED_BYTES
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Task> {

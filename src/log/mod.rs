@@ -109,9 +109,15 @@ pub enum Event {
     /// Partitions came. They stay paused until `resume_at`.
     Assigned(Vec<TopicPartition>),
     /// Partitions must go: commit, close, then `release` them. If `lost`, they are another's already.
-    Revoked { partitions: Vec<TopicPartition>, lost: bool },
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        lost: bool,
+    },
     /// A reader of committed records stands at the last stable offset, `offset` being the next to come.
-    End { tp: TopicPartition, offset: i64 },
+    End {
+        tp: TopicPartition,
+        offset: i64,
+    },
     /// The offset asked for is not in the log.
     OutOfRange(TopicPartition),
     /// No broker can be reached; recovers by itself.

@@ -33,7 +33,11 @@ impl StateKey {
 
     /// The key to go on with, given what is kept and what is configured. Digests under two keys would never meet, so a
     /// key that changed is an error in words.
-    pub fn resume(kept: Option<&[u8]>, derived: Option<StateKey>, fresh: impl FnOnce() -> [u8; 32]) -> Result<Self, String> {
+    pub fn resume(
+        kept: Option<&[u8]>,
+        derived: Option<StateKey>,
+        fresh: impl FnOnce() -> [u8; 32],
+    ) -> Result<Self, String> {
         match (kept, derived) {
             (None, Some(derived)) => Ok(derived),
             (None, None) => Ok(StateKey::Own(fresh())),
@@ -111,7 +115,8 @@ mod tests {
         let kept = derived(b"a").unwrap().encode();
         assert!(!kept.windows(32).any(|w| w == derived(b"a").unwrap().bytes()), "the derived key itself is not kept");
         assert!(StateKey::resume(Some(&kept), derived(b"a"), fresh).is_ok());
-        for (kept, secret) in [(&kept, derived(b"b")), (&kept, None), (&own.encode(), derived(b"a")), (&vec![3], None)] {
+        for (kept, secret) in [(&kept, derived(b"b")), (&kept, None), (&own.encode(), derived(b"a")), (&vec![3], None)]
+        {
             assert!(StateKey::resume(Some(kept), secret, fresh).is_err());
         }
     }

@@ -41,6 +41,9 @@ impl std::error::Error for StoreError {}
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// A key and its new value; None deletes it.
+pub type Write = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// A store partition with what the open transaction changed.
 pub struct Store {
     partition: Partition,

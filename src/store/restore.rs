@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Checkpoint, Partition, Result, layout};
+use super::{Checkpoint, Partition, Result, Write, layout};
 
 /// How to begin.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,10 @@ pub fn plan(held: Option<Checkpoint>, log: &Changelog, now_ms: i64) -> Plan {
     let age = Duration::from_millis(now_ms.saturating_sub(held.at_ms).max(0) as u64);
     // Deletes older than this may be gone from the changelog; only a store that saw none of it is sure to be right.
     if age > log.delete_retention && held.offset + 1 < log.end {
-        return rebuild(format!("its checkpoint is {} hours old, more than the changelog keeps deletes", age.as_secs() / 3600));
+        return rebuild(format!(
+            "its checkpoint is {} hours old, more than the changelog keeps deletes",
+            age.as_secs() / 3600
+        ));
     }
     Plan::Tail { from: held.offset + 1 }
 }
@@ -60,7 +63,7 @@ pub fn plan(held: Option<Checkpoint>, log: &Changelog, now_ms: i64) -> Plan {
 /// A restore under way: batches records and tells its progress.
 pub struct Restore {
     log: Changelog,
-    batch: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    batch: Vec<Write>,
     position: i64,
     restored: u64,
     begun: Instant,
@@ -169,7 +172,8 @@ mod tests {
         assert_eq!(plan(Some(held(9)), &LOG, 0), Plan::Tail { from: 10 });
         assert_eq!(plan(Some(held(99)), &LOG, i64::MAX), Plan::Tail { from: 100 }, "nothing was missed");
         let day = 86_400_000;
-        let misfits = [(held(8), 0), (held(100), 0), (held(50), day + 1), (Checkpoint { topic_id: [2; 16], ..held(50) }, 0)];
+        let misfits =
+            [(held(8), 0), (held(100), 0), (held(50), day + 1), (Checkpoint { topic_id: [2; 16], ..held(50) }, 0)];
         for (checkpoint, now) in misfits {
             assert!(matches!(plan(Some(checkpoint), &LOG, now), Plan::Rebuild { from: 10, .. }), "{checkpoint:?}");
         }

@@ -66,7 +66,8 @@ fn changes() -> Vec<Line> {
         lsn += 8 + lottery.next(200);
         let id = lottery.next(KEYS);
         let deleted = lottery.next(50) == 0;
-        let row = json!({ "id": id, "email": format!("user{id}.{lsn}@example.com"), "full_name": "Ivan Ivanov", "n": lsn });
+        let row =
+            json!({ "id": id, "email": format!("user{id}.{lsn}@example.com"), "full_name": "Ivan Ivanov", "n": lsn });
         let (before, after, op) = if deleted { (row, Value::Null, "d") } else { (Value::Null, row, "u") };
         let value = json!({
             "before": before, "after": after, "op": op,
@@ -74,7 +75,9 @@ fn changes() -> Vec<Line> {
                 "lsn": lsn, "sequence": json!([commit.to_string(), lsn.to_string()]).to_string(),
                 "ts_us": 1_700_000_000_000_000u64 + lsn },
         });
-        lines.push(Line::new(SOURCE, &json!({ "id": id }).to_string(), &value.to_string()).at((id % PARTITIONS as u64) as i32));
+        lines.push(
+            Line::new(SOURCE, &json!({ "id": id }).to_string(), &value.to_string()).at((id % PARTITIONS as u64) as i32),
+        );
     }
     lines
 }
@@ -96,7 +99,11 @@ fn truth(broker: &Broker) -> BTreeMap<String, Vec<Map<String, Value>>> {
     rows
 }
 
-fn assert_equal(left: &BTreeMap<String, Vec<Map<String, Value>>>, right: &BTreeMap<String, Vec<Map<String, Value>>>, when: &str) {
+fn assert_equal(
+    left: &BTreeMap<String, Vec<Map<String, Value>>>,
+    right: &BTreeMap<String, Vec<Map<String, Value>>>,
+    when: &str,
+) {
     let lsns = |rows: Option<&Vec<Map<String, Value>>>| -> Vec<Value> {
         rows.into_iter().flatten().map(|row| row["cdc_lsn"].clone()).collect()
     };

@@ -90,7 +90,8 @@ fn every_capture_equals_the_oracle_and_a_rewind_adds_nothing() {
             broker.create_topic(&topic.replace("fx.", "out.").replace("public.", ""), 1, &[]);
             sources.push((fixture.name.clone(), topic.to_string()));
         }
-        let lines: Vec<_> = fixture.lines.iter().filter(|l| fixture.tables().contains(l.topic.as_str())).cloned().collect();
+        let lines: Vec<_> =
+            fixture.lines.iter().filter(|l| fixture.tables().contains(l.topic.as_str())).cloned().collect();
         broker.produce(&lines);
     }
     let output = |topic: &str| topic.replace("fx.", "out.").replace("public.", "");

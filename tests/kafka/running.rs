@@ -93,7 +93,9 @@ pub fn change(topic: &str, op: &str, row: &Value, lsn: u64) -> Line {
 
 /// Rows `{ id, n }` under the keys `ids`, their LSNs from `lsn` on.
 pub fn plain(topic: &str, ids: std::ops::Range<u64>, lsn: u64) -> Vec<Line> {
-    ids.zip(lsn..).map(|(id, lsn)| change(topic, "c", &json!({ "id": id, "n": format!("{id} at {lsn}") }), lsn)).collect()
+    ids.zip(lsn..)
+        .map(|(id, lsn)| change(topic, "c", &json!({ "id": id, "n": format!("{id} at {lsn}") }), lsn))
+        .collect()
 }
 
 /// One of Kafka's own tools.
@@ -158,4 +160,15 @@ pub fn wait_for_metric(highwater: &mut Highwater, name: &str, labels: &[(&str, &
     wait_until(DEADLINE, &format!("{name} {labels:?} at {value}"), || {
         (metric(&get(highwater, "/metrics").1, name, labels) == value).then_some(())
     });
+}
+
+/// Writes a record that is larger than clients usually send.
+pub fn produce_large(broker: &Broker, line: &Line) {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let producer: BaseProducer =
+        config(&broker.bootstrap()).set("message.max.bytes", "16000000").create().expect("a producer");
+    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&line.topic);
+    (record.partition, record.key, record.payload) = (line.partition, line.key.as_deref(), line.value.as_deref());
+    producer.send(record).map_err(|(error, _)| error).expect("a record in the queue");
+    producer.flush(DEADLINE).expect("a record in the log");
 }

@@ -22,10 +22,10 @@ fn changelog(name: &str) -> String {
 }
 
 /// The topics of an application, and its first five rows (LSNs from 1000) processed.
-fn prepared(name: &str, partitions: i32) -> (&'static Broker, Dir, String) {
+fn prepared(name: &str) -> (&'static Broker, Dir, String) {
     let broker = Broker::shared();
-    broker.create_topic(&format!("{name}.in"), partitions, &[]);
-    broker.create_topic(&format!("{name}.out"), partitions, &[]);
+    broker.create_topic(&format!("{name}.in"), 1, &[]);
+    broker.create_topic(&format!("{name}.out"), 3, &[]);
     broker.produce(&plain(&format!("{name}.in"), 0..5, 1000));
     let dir = Dir::new(name);
     let topology = topology(name);
@@ -97,7 +97,7 @@ fn missing_output_topics_are_all_named_with_the_commands_that_make_them() {
 #[test]
 fn a_source_that_has_grown_is_processed_anew_into_new_outputs() {
     let name = "grown";
-    let (broker, dir, topology) = prepared(name, 1);
+    let (broker, dir, topology) = prepared(name);
     let grown = NewPartitions::new("grown.in", 3);
     let made = administer(broker, async |admin, options| admin.create_partitions([&grown], &options).await);
     made.expect("an answer").into_iter().for_each(|result| drop(result.expect("new partitions")));
@@ -112,14 +112,6 @@ fn a_source_that_has_grown_is_processed_anew_into_new_outputs() {
     broker.create_topic("grown.out", 3, &[]);
     follow_hint(&log, "consumer-groups", "--execute");
     run(broker, &topology, &dir, name);
-    eprintln!("{}", broker.bootstrap()); std::thread::sleep(std::time::Duration::from_secs(3));
-    eprintln!("{:?} {:?}", broker.end_offsets("grown.out"), Broker::shared().topics().get("grown.out"));
-    for iso in ["read_committed", "read_uncommitted"] {
-        use rdkafka::consumer::Consumer;
-        let c: rdkafka::consumer::BaseConsumer = crate::support::topics::config(&broker.bootstrap()).set("group.id", "x").set("isolation.level", iso).create().unwrap();
-        for p in 0..3 { eprintln!("{iso} {p} {:?}", c.fetch_watermarks("grown.out", p, std::time::Duration::from_secs(10))); }
-    }
-    eprintln!("{}", crate::running::kafka_cli(&["transactions", "--bootstrap-server", &broker.bootstrap(), "list"]));
     // Old and new changes of a key may lie in two partitions: each is there, in one order or the other.
     let mut left = lsns(broker, name);
     left.values_mut().for_each(|lsns| lsns.sort_unstable());
@@ -129,7 +121,7 @@ fn a_source_that_has_grown_is_processed_anew_into_new_outputs() {
 #[test]
 fn changes_that_expired_unprocessed_are_named() {
     let name = "expired";
-    let (broker, dir, topology) = prepared(name, 1);
+    let (broker, dir, topology) = prepared(name);
     broker.produce(&plain("expired.in", 5..9, 2000));
     broker.produce(&plain("expired.in", 9..12, 3000));
     delete_records(broker, "expired.in", 9);
@@ -144,7 +136,7 @@ fn changes_that_expired_unprocessed_are_named() {
 #[test]
 fn a_lost_committed_offset_neither_repeats_nor_skips() {
     let name = "unoffset";
-    let (broker, dir, topology) = prepared(name, 1);
+    let (broker, dir, topology) = prepared(name);
     without_offsets(broker, name);
     broker.produce(&plain("unoffset.in", 3..8, 2000));
     let log = run_to_failure(broker, &topology, dir.path());
@@ -167,7 +159,7 @@ fn a_lost_committed_offset_neither_repeats_nor_skips() {
 #[test]
 fn a_source_that_was_made_again_begins_a_new_epoch() {
     let name = "remade";
-    let (broker, dir, topology) = prepared(name, 1);
+    let (broker, dir, topology) = prepared(name);
     broker.delete_topic("remade.in");
     broker.create_topic("remade.in", 1, &[]);
     // A database that was restored: all positions are far below those known.
@@ -188,7 +180,7 @@ fn a_source_that_was_made_again_begins_a_new_epoch() {
 #[test]
 fn a_changelog_that_was_made_again_empties_its_store_loudly() {
     let name = "relogged";
-    let (broker, dir, topology) = prepared(name, 1);
+    let (broker, dir, topology) = prepared(name);
     broker.delete_topic(&changelog(name));
     broker.produce(&plain("relogged.in", 3..6, 2000));
     let log = run(broker, &topology, &dir, name);
@@ -204,7 +196,7 @@ fn a_changelog_that_was_made_again_empties_its_store_loudly() {
 
 #[test]
 fn state_of_another_application_is_left_alone() {
-    let (broker, dir, topology) = prepared("tenant", 1);
+    let (broker, dir, topology) = prepared("tenant");
     let log = run_to_failure(broker, &topology.replace("tenant", "squatter"), dir.path());
     says(&log, &["holds the state of application `tenant`, this is `squatter`", "--state"]);
     broker.produce(&plain("tenant.in", 5..7, 2000));

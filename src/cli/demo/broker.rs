@@ -23,7 +23,9 @@ impl Broker {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|e| LogError::Stop(format!("cannot start {}: {e}; run `make demo` in the repository", program.display())))?;
+            .map_err(|e| {
+                LogError::Stop(format!("cannot start {}: {e}; run `make demo` in the repository", program.display()))
+            })?;
         Ok(Self { child, port })
     }
 

@@ -193,7 +193,9 @@ impl GroupConsumer for KafkaConsumer {
         for event in self.consumer.context().drain() {
             let answered = match event {
                 Event::Assigned(tps) => list(&tps, Some(Offset::End)).map(|l| self.consumer.incremental_assign(&l)),
-                Event::Revoked { partitions, .. } => list(&partitions, None).map(|l| self.consumer.incremental_unassign(&l)),
+                Event::Revoked { partitions, .. } => {
+                    list(&partitions, None).map(|l| self.consumer.incremental_unassign(&l))
+                }
                 _ => continue,
             };
             if let Ok(Err(error)) = answered {
@@ -223,7 +225,6 @@ fn check_membership(member: &str, generation: i32) -> Result<()> {
     }
     Ok(())
 }
-
 
 #[cfg(test)]
 mod tests {

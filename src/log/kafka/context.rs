@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::TopicPartitionList;
 use rustc_hash::FxHashMap;
 
 use super::super::{Bounds, Event, LogError, TopicPartition};
@@ -93,6 +93,11 @@ impl ConsumerContext for Context {
 /// For producers and readers: only logs.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel::*;
+    // Users' properties go to every client, and a coordinator that is not ready yet is asked again: nothing to act upon.
+    if matches!(facility, "CONFWARN" | "GETPID") {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+        return;
+    }
     match level {
         Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
         Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),

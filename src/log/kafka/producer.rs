@@ -55,7 +55,8 @@ impl ProducerContext for Deliveries {
                 }
             }
             // What an abort throws out of the queue is no failure.
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight), _)) => {}
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight), _)) => {
+            }
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                 let mut failed = self.failed.lock().unwrap_or_else(|p| p.into_inner());
@@ -156,7 +157,8 @@ impl Producer for KafkaProducer {
         r.timestamp = record.timestamp;
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            r.headers = Some(record.headers.iter().fold(headers, |h, (key, value)| h.insert(Header { key, value: *value })));
+            r.headers =
+                Some(record.headers.iter().fold(headers, |h, (key, value)| h.insert(Header { key, value: *value })));
         }
         match self.producer.send(r) {
             Ok(()) => Ok(Sent::Queued),
@@ -164,7 +166,9 @@ impl Producer for KafkaProducer {
             Err((error, _)) => {
                 let text = format!("produce to {}: {error}", record.topic);
                 Err(match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::UnknownTopic) => LogError::Stop(text),
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::UnknownTopic) => {
+                        LogError::Stop(text)
+                    }
                     Some(RDKafkaErrorCode::UnknownPartition) => LogError::Stop(text),
                     // The producer is fatal or its transaction is to be aborted: the next commit tells which.
                     Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => LogError::Restore(text),
@@ -187,8 +191,11 @@ impl Producer for KafkaProducer {
         // SAFETY: the metadata object is read from bytes that librdkafka wrote, and released here; list and client live.
         let error = unsafe {
             let mut metadata = std::ptr::null_mut();
-            let error =
-                sys::rd_kafka_consumer_group_metadata_read(&mut metadata, who.encoded.as_ptr().cast(), who.encoded.len());
+            let error = sys::rd_kafka_consumer_group_metadata_read(
+                &mut metadata,
+                who.encoded.as_ptr().cast(),
+                who.encoded.len(),
+            );
             if let Some(error) = NativeError::take(error) {
                 return Err(LogError::Restore(error.text));
             }

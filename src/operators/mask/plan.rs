@@ -33,7 +33,7 @@ struct Planned {
 /// A row's shape: its columns in their order, none twice, none refused.
 struct Layout {
     columns: Vec<Column>,
-    /// Why a full row of this shape must not pass: columns that rules name and it lacks.
+    /// Why a row of this shape must not pass: columns that rules name and it lacks.
     lacking: Option<String>,
 }
 
@@ -53,10 +53,8 @@ impl Column {
 /// What an object of columns is: decides which rules and reasons there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// `after` of c, u, r.
-    FullRow,
-    /// `before` of d: may lack columns, depending on the replica identity.
-    DeletedRow,
+    /// `after` of c, u, r; `before` of d, which Debezium fills up with nulls whatever the replica identity is.
+    Row,
     Key,
 }
 
@@ -89,14 +87,14 @@ impl Plan {
         let layouts = if shape == Shape::Key { &mut self.keys } else { &mut self.rows };
         for at in 0..layouts.len() {
             let Some(layout) = layouts.get(at) else { break };
-            if let Some(applied) = layout.write(shape, object, values, out)? {
+            if let Some(applied) = layout.write(object, values, out)? {
                 // The usual layout is tried first.
                 layouts.swap(0, at);
                 return Ok(applied);
             }
         }
         let layout = self.lay_out(shape, object)?;
-        let applied = layout.write(shape, object, values, out)?;
+        let applied = layout.write(object, values, out)?;
         self.remember(shape, layout);
         applied.ok_or_else(|| BadRecord::new(Reason::NotJson, "the row does not read twice the same"))
     }
@@ -179,7 +177,6 @@ impl Layout {
     /// None: the object has other columns than this layout.
     fn write(
         &self,
-        shape: Shape,
         object: &str,
         values: &mut Values,
         out: &mut Vec<u8>,
@@ -230,10 +227,8 @@ impl Layout {
         }
         sink.flush();
         match &self.lacking {
-            Some(lacking) if shape == Shape::FullRow => {
-                Err(BadRecord::new(Reason::RuleWithoutColumn, lacking.as_str()))
-            }
-            _ => Ok(Some(applied)),
+            Some(lacking) => Err(BadRecord::new(Reason::RuleWithoutColumn, lacking.as_str())),
+            None => Ok(Some(applied)),
         }
     }
 }
