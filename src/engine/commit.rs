@@ -95,8 +95,10 @@ impl Worker {
             if !task.touched {
                 continue;
             }
+            // A transaction of replays only writes nothing to the changelog, and leaves the store where it is.
             if let (Some(dedup), Some(changelog)) =
                 (task.dedup.as_mut(), catalog.sources.get(&*task.tp.topic).and_then(|s| s.changelog.as_ref()))
+                && dedup.store.staged_bytes() > 0
             {
                 let log = TopicPartition::new(changelog.topic.as_str(), task.tp.partition);
                 let acknowledged = producer.acknowledged(&log);

@@ -137,12 +137,12 @@ impl Task {
         })
     }
 
+    pub fn stream_name(&self) -> &str {
+        &self.stream.name
+    }
+
     /// Processes one record within the open transaction.
     pub fn process(&mut self, record: &Record<'_>, catalog: &Catalog, send: Send<'_>) -> Result<()> {
-        if record.offset < self.position {
-            // Fetched before a rewind that it does not belong to.
-            return Ok(());
-        }
         self.tally.records_in += 1;
         match self.transform(record, catalog, send) {
             Ok(()) => {}

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::log::{Event, GroupConsumer, Log, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition};
 use crate::store::Database;
-use crate::telemetry::{Health, Metrics, Outcome, PartitionMetrics, Rebalance, TaskMetrics, TaskState, WorkerHealth};
+use crate::telemetry::{
+    Health, Metrics, Outcome, PartitionMetrics, Rebalance, StoreMetrics, TaskMetrics, TaskState, WorkerHealth,
+};
 use crate::topology::Topology;
 
 use super::catalog::Catalog;
@@ -96,6 +98,7 @@ pub struct Worker {
     /// A rebalance went by: running tasks must be sought before the next poll.
     seek_wanted: bool,
     pause: Option<Instant>,
+    opening_pause: Option<Instant>,
     failures: u32,
     stop_since: Option<Instant>,
     reported: Option<Instant>,
@@ -103,6 +106,7 @@ pub struct Worker {
     pub(super) last_flush: Instant,
     task_metrics: TaskMetrics,
     lags: BTreeMap<TopicPartition, PartitionMetrics>,
+    stores: BTreeMap<TopicPartition, StoreMetrics>,
 }
 
 impl Worker {
@@ -128,6 +132,7 @@ impl Worker {
             catching_up: 0,
             seek_wanted: false,
             pause: None,
+            opening_pause: None,
             failures: 0,
             stop_since: None,
             reported: None,
@@ -135,6 +140,7 @@ impl Worker {
             last_flush,
             task_metrics,
             lags: BTreeMap::new(),
+            stores: BTreeMap::new(),
         })
     }
 
@@ -199,11 +205,16 @@ impl Worker {
 
     fn back_off(&mut self, text: &str, now: Instant) {
         self.pause = Some(now + Duration::from_millis(250));
+        self.warn(text, now);
+        self.shared.health.set_worker(self.index, WorkerHealth::waiting(text), now);
+    }
+
+    /// Not more often than every ten seconds: what is waited for does not change that fast.
+    fn warn(&mut self, text: &str, now: Instant) {
         if self.last_warning.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
             self.last_warning = Some(now);
             tracing::warn!(worker = self.index, reason = text, "waiting, and trying again");
         }
-        self.shared.health.set_worker(self.index, WorkerHealth::waiting(text), now);
     }
 
     fn back_off_after_failure(&mut self, now: Instant) {
@@ -243,8 +254,24 @@ impl Worker {
         self.seek_after_rebalance()?;
         self.flush_by_age(now);
         self.follow_catalog()?;
-        self.open_next()?;
+        self.open_some(now)?;
         self.poll(now)
+    }
+
+    /// Tasks that come up must not hold up those that run: what they wait for is asked for again a little later.
+    fn open_some(&mut self, now: Instant) -> Result<()> {
+        if self.opening_pause.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        self.opening_pause = None;
+        match self.open_next() {
+            Err(LogError::Retry(text)) => {
+                self.opening_pause = Some(now + Duration::from_millis(250));
+                self.warn(&text, now);
+                Ok(())
+            }
+            opened => opened,
+        }
     }
 
     fn commit_due(&self, since: Instant, now: Instant) -> bool {
@@ -291,6 +318,11 @@ impl Worker {
             let tp = TopicPartition::new(record.topic, record.partition);
             // Tasks that are not up yet are paused, and begin at an offset of their own.
             let Some(Slot::Running(task)) = tasks.get_mut(&tp) else { return };
+            if record.offset < task.position {
+                // Fetched before a rewind that it does not belong to. No transaction begins for it: one without
+                // offsets would not be fenced.
+                return;
+            }
             outcome = begin(cycle, producer.as_mut(), shared.clock.as_ref())
                 .and_then(|()| task.process(record, catalog, &mut |out| send(producer.as_mut(), out, shared)));
         });
@@ -316,11 +348,7 @@ impl Worker {
             Event::End { .. } => Ok(()),
             Event::OutOfRange(tp) => self.out_of_range(&tp),
             Event::Unreachable(text) => {
-                let now = self.shared.clock.now();
-                if self.last_warning.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
-                    self.last_warning = Some(now);
-                    tracing::warn!(worker = self.index, reason = text, "waiting for a broker");
-                }
+                self.warn(&text, self.shared.clock.now());
                 Ok(())
             }
             Event::Notice(text) => {
@@ -385,6 +413,7 @@ impl Worker {
 
     fn close_task(&mut self, tp: &TopicPartition) {
         self.lags.remove(tp);
+        self.stores.remove(tp);
         match self.tasks.remove(tp) {
             Some(Slot::Opening(opening)) => opening.cancel(self.reader.as_mut()),
             Some(Slot::Running(mut task)) => {
@@ -501,12 +530,24 @@ impl Worker {
         self.task_metrics.set(TaskState::Restoring, restoring);
         self.task_metrics.set(TaskState::Running, running);
         self.report_lags();
+        self.report_stores();
         if self.pause.is_none() && !self.shared.stopping() {
             let health = match self.joined {
                 true => WorkerHealth::Assigned { running, restoring, waiting, records_left },
                 false => WorkerHealth::waiting("an assignment"),
             };
             self.shared.health.set_worker(self.index, health, now);
+        }
+    }
+
+    fn report_stores(&mut self) {
+        for slot in self.tasks.values_mut() {
+            let Slot::Running(task) = slot else { continue };
+            let Some(dedup) = &mut task.dedup else { continue };
+            let (keys, bytes) = dedup.store.partition().size();
+            let name = format!("{}-dedup", task.stream_name());
+            let metrics = self.stores.entry(task.tp.clone()).or_insert_with(|| self.shared.metrics.store(&name));
+            metrics.set(keys, bytes);
         }
     }
 

@@ -175,12 +175,7 @@ impl Plan {
 
 impl Layout {
     /// None: the object has other columns than this layout.
-    fn write(
-        &self,
-        object: &str,
-        values: &mut Values,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Applied>, BadRecord> {
+    fn write(&self, object: &str, values: &mut Values, out: &mut Vec<u8>) -> Result<Option<Applied>, BadRecord> {
         let mut sink = Sink { object, out, run: None };
         sink.out.clear();
         sink.out.push(b'{');
