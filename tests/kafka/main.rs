@@ -7,5 +7,6 @@ mod bad_input;
 mod chaos;
 mod fixtures;
 mod lifecycle;
+mod restore;
 mod running;
 mod stops;
