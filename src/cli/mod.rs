@@ -66,7 +66,10 @@ enum TopologyCommand {
 /// Arguments in, exit code out.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::init(cli.log_format, &cli.log_level) {
+    // The demonstration tells its story itself.
+    let quiet = matches!(cli.command, Command::Demo(_)) && cli.log_level.is_empty();
+    let filter = if quiet { "warn" } else { &cli.log_level };
+    if let Err(error) = logging::init(cli.log_format, filter) {
         eprintln!("error: {error}");
         return ExitCode::from(2);
     }

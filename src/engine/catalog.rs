@@ -68,9 +68,8 @@ impl Survey<'_> {
         for (index, stream) in self.topology.streams.iter().enumerate() {
             let topics: Vec<String> = match &stream.source {
                 Source::Topics(topics) => topics.clone(),
-                // Internal topics may match a generous pattern; they are nobody's input.
                 Source::Pattern(_) => {
-                    existing.iter().filter(|t| stream.reads(t) && !t.starts_with("__")).cloned().collect()
+                    existing.iter().filter(|t| stream.reads(t) && !self.internal(t)).cloned().collect()
                 }
             };
             for topic in topics {
@@ -82,6 +81,12 @@ impl Survey<'_> {
             }
         }
         routes
+    }
+
+    /// Kafka's own topics and our changelogs may match a generous pattern; they are nobody's input.
+    fn internal(&self, topic: &str) -> bool {
+        let ours = topic.strip_prefix(&self.topology.application).is_some_and(|rest| rest.starts_with('-'));
+        topic.starts_with("__") || (ours && topic.ends_with("-changelog"))
     }
 
     fn source(&mut self, topic: String, stream: usize) -> Result<()> {
@@ -155,6 +160,10 @@ impl Survey<'_> {
         }
         let mut missing = BTreeSet::new();
         for (topic, partitions) in wanted {
+            if let Some(stream) = self.topology.reader_of(&topic) {
+                let name = &stream.name;
+                self.faults.push(format!("{topic} is written to, and stream {name} reads it: narrow the pattern"));
+            }
             match self.admin.describe(&topic)? {
                 Some(info) => {
                     self.catalog.limits.insert(topic, info.max_message_bytes);

@@ -286,7 +286,10 @@ impl Worker {
             Some(Slot::Running(mut task)) => task.discard(),
             None => return Ok(()),
         }
-        self.consumer()?.pause(std::slice::from_ref(tp))?;
+        // Records that come all the same find no running task and are fetched again from where it begins.
+        if let Err(error) = self.consumer()?.pause(std::slice::from_ref(tp)) {
+            tracing::debug!(%error, source = %tp, "not paused");
+        }
         let opening = Opening::new(tp, &self.catalog)?;
         self.tasks.insert(tp.clone(), Slot::Opening(Box::new(opening)));
         self.count_opening();
@@ -393,9 +396,15 @@ impl Worker {
         Ok(())
     }
 
+    /// The log has not what a task is to read next; or it had not, before a seek that crossed with the answer.
     pub(super) fn out_of_range(&mut self, tp: &TopicPartition) -> Result<()> {
         let Some(Slot::Running(task)) = self.tasks.get(tp) else { return Ok(()) };
         let (admin, position) = (self.shared.log.admin(), task.position);
-        Err(out_of_range(admin, tp, position, admin.bounds(tp)?))
+        let bounds = admin.bounds(tp)?;
+        if position < bounds.start || position > bounds.end {
+            return Err(out_of_range(admin, tp, position, bounds));
+        }
+        self.want_seek();
+        Ok(())
     }
 }

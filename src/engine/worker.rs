@@ -346,7 +346,11 @@ impl Worker {
             Event::Assigned(partitions) => self.assigned(partitions),
             Event::Revoked { partitions, lost } => self.revoked(partitions, lost),
             Event::End { .. } => Ok(()),
-            Event::OutOfRange(tp) => self.out_of_range(&tp),
+            Event::OutOfRange(tp) => self.out_of_range(&tp).inspect_err(|error| {
+                if matches!(error, LogError::Retry(_)) {
+                    self.events.push_back(Event::OutOfRange(tp));
+                }
+            }),
             Event::Unreachable(text) => {
                 self.warn(&text, self.shared.clock.now());
                 Ok(())
@@ -366,7 +370,10 @@ impl Worker {
         }
         self.joined = true;
         self.seek_wanted = true;
-        self.consumer()?.take(&partitions)?;
+        // Refused where a later rebalance has overtaken this one: its event is on the way, and until then these tasks wait.
+        if let Err(error) = self.consumer()?.take(&partitions) {
+            tracing::warn!(worker = self.index, %error, "an assignment was overtaken");
+        }
         for tp in partitions {
             let opening = Opening::new(&tp, &self.catalog)?;
             self.tasks.insert(tp, Slot::Opening(Box::new(opening)));
@@ -394,7 +401,14 @@ impl Worker {
         }
         self.count_opening();
         self.seek_wanted = true;
-        self.consumer()?.release(&partitions)
+        if let Err(error) = self.consumer()?.release(&partitions) {
+            tracing::warn!(worker = self.index, %error, "a revocation was overtaken");
+        }
+        Ok(())
+    }
+
+    pub(super) fn want_seek(&mut self) {
+        self.seek_wanted = true;
     }
 
     /// A rebalance pauses and resumes what stays assigned. Where the client then goes on is its own business; where we

@@ -22,7 +22,8 @@ impl Fixture {
     pub fn differences(&self, left: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
         let mut all = Vec::new();
         for (table, held) in &self.finals {
-            let columns: &[&str] = if table == "order_items" { &["order_id", "line_no", "ver"] } else { &["id", "ver"] };
+            let columns: &[&str] =
+                if table == "order_items" { &["order_id", "line_no", "ver"] } else { &["id", "ver"] };
             let row = |row: &Row| columns.iter().map(|c| row[*c].clone()).collect::<Value>().to_string();
             let left: BTreeSet<String> = left.get(table).into_iter().flatten().map(row).collect();
             let held: BTreeSet<String> = held.iter().map(|row| json!(row).to_string()).collect();

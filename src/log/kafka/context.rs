@@ -65,7 +65,7 @@ impl ClientContext for Context {
         let code = error.rdkafka_error_code();
         self.push(match code {
             Some(RDKafkaErrorCode::AllBrokersDown) => Event::Unreachable(reason.to_string()),
-            Some(RDKafkaErrorCode::Fatal) => Event::Fatal(LogError::Restore(reason.to_string())),
+            Some(RDKafkaErrorCode::Fatal) => Event::Fatal(LogError::Stop(reason.to_string())),
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
                 Event::Unreachable(reason.to_string())
             }
