@@ -311,11 +311,15 @@ impl Worker {
         let Self { consumer, producer, tasks, cycle, catalog, shared, events, .. } = self;
         let (Some(consumer), Some(producer)) = (consumer, producer) else { return Ok(()) };
         let mut outcome = Ok(());
+        let mut tp = TopicPartition::new("", 0);
         let more = consumer.poll(BATCH, wait, &mut |record| {
             if outcome.is_err() {
                 return;
             }
-            let tp = TopicPartition::new(record.topic, record.partition);
+            // Records come in runs of one partition.
+            if tp.partition != record.partition || *tp.topic != *record.topic {
+                tp = TopicPartition::new(record.topic, record.partition);
+            }
             // Tasks that are not up yet are paused, and begin at an offset of their own.
             let Some(Slot::Running(task)) = tasks.get_mut(&tp) else { return };
             if record.offset < task.position {

@@ -30,7 +30,7 @@ struct Deliveries {
     failed: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
-/// Where the acknowledged offsets of one partition go. Null for records whose offset nobody asks for.
+/// Where the acknowledged offsets of one partition go.
 type Slot = Arc<AtomicI64>;
 
 impl ClientContext for Deliveries {
@@ -44,15 +44,12 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    /// The slot's address; zero for none.
-    type DeliveryOpaque = Box<Option<Slot>>;
+    type DeliveryOpaque = Slot;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Self::DeliveryOpaque) {
         match result {
             Ok(message) => {
-                if let Some(slot) = *slot {
-                    slot.fetch_max(message.offset(), Ordering::SeqCst);
-                }
+                slot.fetch_max(message.offset(), Ordering::SeqCst);
             }
             // What an abort throws out of the queue is no failure.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight), _)) => {
@@ -69,6 +66,10 @@ impl ProducerContext for Deliveries {
 pub struct KafkaProducer {
     producer: ThreadedProducer<Deliveries>,
     slots: FxHashMap<TopicPartition, Slot>,
+    /// The slot used last: changelog records come in runs of one partition.
+    last: Option<(TopicPartition, Slot)>,
+    /// For records whose offset nobody asks for.
+    nobody: Slot,
     timeout: Duration,
     begun: Option<Instant>,
     doubtful: bool,
@@ -80,11 +81,31 @@ impl KafkaProducer {
         let producer = ThreadedProducer::from_config_and_context(&client, Deliveries::default())
             .map_err(|e| reaction("create a producer", &e))?;
         let timeout = config.transaction_timeout;
-        Ok(Self { producer, slots: FxHashMap::default(), timeout, begun: None, doubtful: false })
+        Ok(Self {
+            producer,
+            slots: FxHashMap::default(),
+            last: None,
+            nobody: Slot::default(),
+            timeout,
+            begun: None,
+            doubtful: false,
+        })
     }
 
     fn native(&self) -> *mut sys::rd_kafka_t {
         self.producer.client().native_ptr()
+    }
+
+    fn slot(&mut self, topic: &str, partition: i32) -> Slot {
+        match &self.last {
+            Some((tp, slot)) if tp.partition == partition && &*tp.topic == topic => slot.clone(),
+            _ => {
+                let tp = TopicPartition::new(topic, partition);
+                let slot = self.slots.entry(tp.clone()).or_insert_with(|| Arc::new(AtomicI64::new(-1))).clone();
+                self.last = Some((tp, slot.clone()));
+                slot
+            }
+        }
     }
 
     fn age(&self) -> Duration {
@@ -146,11 +167,11 @@ impl Producer for KafkaProducer {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
-        let slot = record.partition.map(|partition| {
-            let tp = TopicPartition::new(record.topic, partition);
-            self.slots.entry(tp).or_insert_with(|| Arc::new(AtomicI64::new(-1))).clone()
-        });
-        let mut r: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to(record.topic, Box::new(slot));
+        let slot = match record.partition {
+            Some(partition) => self.slot(record.topic, partition),
+            None => self.nobody.clone(),
+        };
+        let mut r: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to(record.topic, slot);
         r.partition = record.partition;
         r.key = record.key;
         r.payload = record.value;
