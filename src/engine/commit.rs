@@ -70,6 +70,7 @@ impl Worker {
         let Some(producer) = &mut self.producer else { return Err(LogError::Restore("no producer".into())) };
         let ended = producer.commit(WAIT)?;
         if ended == Ended::Pending {
+            self.waits_for("the end of a transaction: no answer from its coordinator yet");
             return Ok(());
         }
         self.apply()?;
@@ -120,6 +121,7 @@ impl Worker {
         self.serve();
         let Some(producer) = &mut self.producer else { return Err(LogError::Restore("no producer".into())) };
         if producer.abort(WAIT)? == Ended::Pending {
+            self.waits_for("the abort of a transaction: no answer from its coordinator yet");
             return Ok(());
         }
         self.shared.metrics.transaction(Outcome::Aborted, Duration::ZERO);

@@ -205,6 +205,12 @@ impl Worker {
 
     fn back_off(&mut self, text: &str, now: Instant) {
         self.pause = Some(now + Duration::from_millis(250));
+        self.waits_for(text);
+    }
+
+    /// Says what keeps the worker from going on, in the log and on /readyz.
+    pub(super) fn waits_for(&mut self, text: &str) {
+        let now = self.shared.clock.now();
         self.warn(text, now);
         self.shared.health.set_worker(self.index, WorkerHealth::waiting(text), now);
     }
@@ -549,7 +555,8 @@ impl Worker {
         self.task_metrics.set(TaskState::Running, running);
         self.report_lags();
         self.report_stores();
-        if self.pause.is_none() && !self.shared.stopping() {
+        let goes_on = self.pause.is_none() && matches!(self.cycle, Cycle::Idle | Cycle::Open { .. });
+        if goes_on && !self.shared.stopping() {
             let health = match self.joined {
                 true => WorkerHealth::Assigned { running, restoring, waiting, records_left },
                 false => WorkerHealth::waiting("an assignment"),

@@ -93,8 +93,9 @@ impl ConsumerContext for Context {
 /// For producers and readers: only logs.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel::*;
-    // Users' properties go to every client, and a coordinator that is not ready yet is asked again: nothing to act upon.
-    if matches!(facility, "CONFWARN" | "GETPID") {
+    // Users' properties go to every client; connections that fail and coordinators that are not ready are tried again,
+    // and the engine says what it waits for in its own words.
+    if matches!(facility, "CONFWARN" | "GETPID" | "FAIL") {
         tracing::debug!(target: "librdkafka", facility, "{message}");
         return;
     }
