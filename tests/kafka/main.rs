@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod chaos;
+mod commit;
 mod fixtures;
 mod lifecycle;
 mod restore;
