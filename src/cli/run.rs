@@ -20,8 +20,9 @@ Examples:
   highwater run -f shop.yaml --threads 2         another file, two workers
   highwater run --state /var/lib/highwater/2     a second instance on one machine
 
-Every instance of one application joins its consumer group and shares the partitions. Each needs a state directory of
-its own: it holds the stores and the instance's name. A second SIGTERM or SIGINT ends the process at once; nothing is
+Every instance of one application joins its consumer group and shares the
+partitions. Each needs a state directory of its own: it holds the stores and the
+instance's name. A second SIGTERM or SIGINT ends the process at once; nothing is
 lost by that, the next start takes a little longer.";
 
 #[derive(Debug, clap::Args)]

@@ -46,11 +46,9 @@ impl Catalog {
         self.sources.keys().cloned().collect()
     }
 
-    /// The largest and the smallest limit of an output.
-    pub fn message_limits(&self) -> (usize, usize) {
-        let largest = self.limits.values().copied().max().unwrap_or(1_048_588);
-        let smallest = self.limits.values().copied().min().unwrap_or(1_048_588);
-        (largest, smallest)
+    /// The smallest limit of an output; Kafka's default where there is none.
+    pub fn smallest_limit(&self) -> usize {
+        self.limits.values().copied().min().unwrap_or(1_048_588)
     }
 }
 

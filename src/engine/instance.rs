@@ -44,8 +44,7 @@ impl Instance {
             .map_err(|e| LogError::Stop(e.to_string()))?;
         let mut log = KafkaLog::connect(kafka_config(&topology, &identity))?;
         let Some(catalog) = first_survey(&topology, &log, &health, clock.as_ref(), stop)? else { return Ok(None) };
-        let (largest, smallest) = catalog.message_limits();
-        log.set_message_limits(largest, smallest);
+        log.set_smallest_limit(catalog.smallest_limit());
         let shared = Arc::new(Shared {
             topology: Arc::new(topology),
             log: Arc::new(log),
@@ -217,7 +216,7 @@ fn kafka_config(topology: &Topology, identity: &Identity) -> KafkaConfig {
         client_id: format!("{}-{}", topology.application, identity.instance),
         transaction_timeout: topology.transaction_timeout,
         instance: topology.static_membership.then(|| identity.instance.clone()),
-        message_limits: (1_048_588, 1_048_588),
+        smallest_limit: 1_048_588,
     }
 }
 

@@ -216,6 +216,11 @@ impl Opening {
             }
             _ => None,
         };
+        if committed && dedup.as_ref().is_some_and(|d| d.epochs.evaluated_to() == 0) {
+            tracing::warn!(source = %self.tp, offset = start,
+                "the group has processed this partition and its changelog holds no positions: changes from before this \
+                 offset are not recognised if they are delivered again");
+        }
         let metrics = shared.metrics.stream(&stream.name);
         let application = shared.topology.application.as_str().into();
         Task::new(Parts { tp: self.tp, application, stream, topic_id, dedup, start, committed, metrics })

@@ -557,9 +557,11 @@ impl Worker {
         self.report_stores();
         let goes_on = self.pause.is_none() && matches!(self.cycle, Cycle::Idle | Cycle::Open { .. });
         if goes_on && !self.shared.stopping() {
-            let health = match self.joined {
-                true => WorkerHealth::Assigned { running, restoring, waiting, records_left },
-                false => WorkerHealth::waiting("an assignment"),
+            let connected = self.consumer.as_ref().is_some_and(|consumer| consumer.connected());
+            let health = match (self.joined, connected) {
+                (true, true) => WorkerHealth::Assigned { running, restoring, waiting, records_left },
+                (true, false) => WorkerHealth::waiting("a broker: none is connected"),
+                (false, _) => WorkerHealth::waiting("an assignment"),
             };
             self.shared.health.set_worker(self.index, health, now);
         }

@@ -148,6 +148,10 @@ pub trait GroupConsumer: Send {
     fn membership(&mut self) -> Result<Membership>;
     /// Start and last stable offset as last heard from the broker.
     fn heard(&self, tp: &TopicPartition) -> Option<Bounds>;
+    /// False while no broker is connected.
+    fn connected(&self) -> bool {
+        true
+    }
     /// The next offset to be handed over, past control records; None where nothing was handed over yet.
     fn position(&self, tp: &TopicPartition) -> Option<i64>;
     /// Leaves the group. Everything must be committed or aborted before.

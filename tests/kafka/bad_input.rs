@@ -10,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use serde_json::{Value, json};
 
 use crate::running::{
-    LONG, SECRET, change, env, envelope, get, metric, produce_large, rows_by_key, run_to_failure, start,
-    stop, wait_for_group, wait_for_metric,
+    LONG, SECRET, change, env, envelope, get, metric, produce_large, rows_by_key, run_to_failure, start, stop,
+    wait_for_group, wait_for_metric,
 };
 use crate::support::oracle::{hashed, truncated};
 use crate::support::topics::{Isolation, config};
@@ -119,7 +119,8 @@ fn bad_people() -> Vec<Bad> {
     not_utf8[at + CANARY.len()] = 0xff;
     let deep = "[".repeat(100_000);
     let deep_closed = format!("{deep}{}", "]".repeat(100_000));
-    let value = |reason: Reason, value: Vec<u8>| bad(reason, "bad.people", format!("{{\"id\":\"{CANARY}-key\"}}"), value);
+    let value =
+        |reason: Reason, value: Vec<u8>| bad(reason, "bad.people", format!("{{\"id\":\"{CANARY}-key\"}}"), value);
     let texts = [
         (Reason::NotJson, format!("{CANARY} is no JSON")),
         (Reason::NotJson, format!("{{\"op\":\"c\",\"after\":{{\"email\":\"{CANARY}")),
@@ -210,12 +211,13 @@ fn written(broker: &Broker) -> Case {
     let mut case = Case { bad: Vec::new(), rows: BTreeMap::new(), records: BTreeMap::new(), large: 5_000_000 };
     let mut lines: Vec<Line> = Vec::new();
     let mut reasons: Vec<Option<Reason>> = Vec::new();
-    let mut good = |lines: &mut Vec<Line>, reasons: &mut Vec<Option<Reason>>, stream: &'static str, line: Line, row: Value| {
-        assert!(line.topic.ends_with(stream));
-        lines.push(line);
-        reasons.push(None);
-        case.rows.entry(stream).or_default().push(row);
-    };
+    let mut good =
+        |lines: &mut Vec<Line>, reasons: &mut Vec<Option<Reason>>, stream: &'static str, line: Line, row: Value| {
+            assert!(line.topic.ends_with(stream));
+            lines.push(line);
+            reasons.push(None);
+            case.rows.entry(stream).or_default().push(row);
+        };
     for (id, bad) in (1..).zip(bad_people()) {
         good(&mut lines, &mut reasons, "people", change("bad.people", "c", &person(id), id), masked(&person(id), id));
         lines.push(bad.line);
@@ -243,7 +245,8 @@ fn written(broker: &Broker) -> Case {
     let out = json!({ "id": 8, "body": "fits", "cdc_lsn": 11, "_deleted": 0 });
     good(&mut lines, &mut reasons, "small", change("bad.small", "c", &row, 11), out);
     let row = json!({ "id": 2, "email": format!("{CANARY}@example.com") });
-    let out = json!({ "id": 2, "email": hashed(SECRET, &format!("{CANARY}@example.com")), "cdc_lsn": 11, "_deleted": 0 });
+    let out =
+        json!({ "id": 2, "email": hashed(SECRET, &format!("{CANARY}@example.com")), "cdc_lsn": 11, "_deleted": 0 });
     good(&mut lines, &mut reasons, "tables", change("bad.tables", "c", &row, 11), out);
     let row = json!({ "email": format!("{CANARY}@example.com"), "full_name": format!("Ivan {CANARY}") });
     let mut line = change("bad.keys", "c", &row, 11);
@@ -343,7 +346,8 @@ fn assert_letters(broker: &Broker, name: &str, case: &Case, rounds: usize) {
     let letters = broker.read_all(&format!("{name}.letters"), Isolation::Committed);
     let header = |letter: &Read, name: &str| -> String {
         let mut values = letter.headers.iter().filter(|(header, _)| header == &format!("highwater.{name}"));
-        let value = values.next().and_then(|(_, value)| value.clone()).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
+        let value =
+            values.next().and_then(|(_, value)| value.clone()).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
         assert!(values.next().is_none(), "{name} twice");
         String::from_utf8(value).expect("UTF-8")
     };
@@ -360,7 +364,8 @@ fn assert_letters(broker: &Broker, name: &str, case: &Case, rounds: usize) {
     assert_eq!(left, want);
     let ids = topic_ids(broker);
     for letter in &letters {
-        let (topic, partition, offset) = (header(letter, "topic"), header(letter, "partition"), header(letter, "offset"));
+        let (topic, partition, offset) =
+            (header(letter, "topic"), header(letter, "partition"), header(letter, "offset"));
         assert_eq!(header(letter, "topic_id"), ids[&topic]);
         assert_eq!(header(letter, "application"), name);
         assert_eq!(format!("bad.{}", header(letter, "stream")), topic);
@@ -388,7 +393,8 @@ fn topic_ids(broker: &Broker) -> BTreeMap<String, String> {
 /// Kafka writes ids in base64 for URLs, without padding.
 fn hex(id: &str) -> String {
     let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits: String = id.bytes().map(|b| format!("{:06b}", digits.iter().position(|d| *d == b).expect("base64"))).collect();
+    let bits: String =
+        id.bytes().map(|b| format!("{:06b}", digits.iter().position(|d| *d == b).expect("base64"))).collect();
     let byte = |at: usize| u8::from_str_radix(&bits[at..at + 8], 2).expect("bits");
     (0..16).map(|index| format!("{:02x}", byte(8 * index))).collect()
 }

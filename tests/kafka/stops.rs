@@ -42,7 +42,8 @@ type Lsns = BTreeMap<u64, Vec<u64>>;
 
 /// The versions that left, by row.
 fn lsns(broker: &Broker, name: &str) -> Lsns {
-    let lsns = |rows: Vec<Map<String, Value>>| rows.iter().map(|row| row["cdc_lsn"].as_u64().expect("a number")).collect();
+    let lsns =
+        |rows: Vec<Map<String, Value>>| rows.iter().map(|row| row["cdc_lsn"].as_u64().expect("a number")).collect();
     let id = |key: &str| serde_json::from_str::<Value>(key).expect("a key")["id"].as_u64().expect("a number");
     rows_by_key(broker, &format!("{name}.out")).into_iter().map(|(key, rows)| (id(&key), lsns(rows))).collect()
 }
@@ -85,7 +86,10 @@ fn missing_output_topics_are_all_named_with_the_commands_that_make_them() {
     let log = run_to_failure(broker, &topology, dir.path());
     let server = broker.bootstrap();
     let command = format!("kafka-topics.sh --bootstrap-server {server} --create --topic");
-    says(&log, &[&format!("{command} missing.out --partitions 3"), &format!("{command} missing.letters --partitions 1")]);
+    says(
+        &log,
+        &[&format!("{command} missing.out --partitions 3"), &format!("{command} missing.letters --partitions 1")],
+    );
     follow_hint(&log, "topics", "--topic missing.letters --partitions 1");
     let log = run_to_failure(broker, &topology, dir.path());
     assert!(!log.contains("missing.letters"), "{log}");
@@ -103,7 +107,10 @@ fn a_source_that_has_grown_is_processed_anew_into_new_outputs() {
     made.expect("an answer").into_iter().for_each(|result| drop(result.expect("new partitions")));
     broker.produce(&plain("grown.in", 0..5, 2000));
     let log = run_to_failure(broker, &topology, dir.path());
-    says(&log, &["grown.in has 3 partitions", &changelog(name), "recreate the output topics", "every instance's state"]);
+    says(
+        &log,
+        &["grown.in has 3 partitions", &changelog(name), "recreate the output topics", "every instance's state"],
+    );
 
     // The way out, step by step.
     follow_hint(&log, "topics", &format!("--delete --topic {}", changelog(name)));

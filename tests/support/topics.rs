@@ -87,9 +87,7 @@ impl Broker {
             result.unwrap_or_else(|(name, code)| panic!("cannot create {name}: {code}"));
         }
         wait_until(DEADLINE, &format!("leaders for {name}"), || {
-            (0..partitions)
-                .all(|p| self.client(Isolation::Uncommitted).fetch_watermarks(name, p, REQUEST).is_ok())
-                .then_some(())
+            (0..partitions).all(|p| self.bounds(Isolation::Uncommitted, name, p).is_some()).then_some(())
         });
     }
 
@@ -138,7 +136,7 @@ impl Broker {
                 let what = format!("the last stable offset of {topic}/{partition} at {end}: a transaction stays open");
                 wait_until(DEADLINE, &what, || {
                     // A reader of committed records is told the last stable offset.
-                    let (_, stable) = self.client(isolation).fetch_watermarks(topic, partition, REQUEST).ok()?;
+                    let (_, stable) = self.bounds(isolation, topic, partition)?;
                     (stable >= end).then_some(())
                 });
             }
@@ -178,14 +176,24 @@ impl Broker {
     }
 
     fn watermarks(&self, topic: &str, isolation: Isolation) -> BTreeMap<i32, i64> {
-        let client = self.client(isolation);
         let partitions = *self.topics().get(topic).unwrap_or_else(|| panic!("no topic {topic}"));
         // A broker that just came back leads its partitions a moment later.
         let end = |p| {
-            let ask = || client.fetch_watermarks(topic, p, REQUEST).ok();
+            let ask = || self.bounds(isolation, topic, p);
             wait_until(DEADLINE, &format!("the end of {topic}/{p}"), ask).1
         };
         (0..partitions).map(|p| (p, end(p))).collect()
+    }
+
+    /// None for the moment.
+    fn bounds(&self, isolation: Isolation, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        let client = self.client(isolation);
+        let bounds = client.fetch_watermarks(topic, partition, REQUEST).ok();
+        if bounds.is_none() {
+            // A kept client answers from what it once knew of a topic: it never learns of new ones by being asked again.
+            let _ = client.fetch_metadata(Some(topic), REQUEST);
+        }
+        bounds
     }
 
     /// The offsets a group has committed, partitions without one left out. Waits while a transaction is undecided.
@@ -197,7 +205,9 @@ impl Broker {
         for partition in 0..*self.topics().get(topic).unwrap_or_else(|| panic!("no topic {topic}")) {
             asked.add_partition(topic, partition);
         }
-        let answer = client.committed_offsets(asked, DEADLINE).unwrap_or_else(|e| panic!("offsets of {group}: {e}"));
+        // A broker that just came back coordinates its groups a moment later.
+        let ask = || client.committed_offsets(asked.clone(), DEADLINE).ok();
+        let answer = wait_until(DEADLINE, &format!("offsets of {group}"), ask);
         let offsets = answer.elements().into_iter().filter_map(|e| match e.offset() {
             Offset::Offset(offset) => Some((e.partition(), offset)),
             _ => None,

@@ -113,7 +113,7 @@ fn kafka_config(topology: &Topology) -> KafkaConfig {
         client_id: "highwater-demo".into(),
         transaction_timeout: topology.transaction_timeout,
         instance: None,
-        message_limits: (1_048_588, 1_048_588),
+        smallest_limit: 1_048_588,
     }
 }
 

@@ -77,10 +77,10 @@ pub fn producer(config: &KafkaConfig, transactional_id: &str) -> ClientConfig {
             c.set(k, v);
         }
     }
-    let (largest, smallest) = config.message_limits;
+    // The engine knows each topic's limit and refuses what exceeds it; the client must not refuse before.
+    c.set("message.max.bytes", "1000000000");
     // The broker's limit is one of batches: a batch of many records must never exceed what one record may.
-    c.set("message.max.bytes", largest.clamp(1_000_000, 1_000_000_000).to_string());
-    c.set("batch.size", smallest.saturating_sub(1024).clamp(1024, 1_000_000).to_string());
+    c.set("batch.size", config.smallest_limit.saturating_sub(1024).clamp(1024, 1_000_000).to_string());
     c.set("transactional.id", transactional_id);
     c.set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string());
     c.set("partitioner", "murmur2_random");

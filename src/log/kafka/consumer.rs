@@ -176,6 +176,10 @@ impl GroupConsumer for KafkaConsumer {
         self.consumer.context().heard(tp)
     }
 
+    fn connected(&self) -> bool {
+        self.consumer.context().connected()
+    }
+
     fn position(&self, tp: &TopicPartition) -> Option<i64> {
         let positions = self.consumer.position().ok()?;
         match positions.find_partition(&tp.topic, tp.partition)?.offset() {

@@ -19,6 +19,8 @@ use super::super::{Bounds, Event, LogError, TopicPartition};
 pub struct Context {
     events: Mutex<VecDeque<Event>>,
     heard: Mutex<FxHashMap<TopicPartition, Bounds>>,
+    /// As of the last statistics: no broker is up.
+    cut_off: AtomicBool,
     /// Set when the consumer leaves: its partitions are committed, so a revocation needs nobody's attention.
     leaving: AtomicBool,
 }
@@ -41,6 +43,10 @@ impl Context {
         locked(&self.heard).get(tp).copied()
     }
 
+    pub fn connected(&self) -> bool {
+        !self.cut_off.load(Ordering::SeqCst)
+    }
+
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
     }
@@ -52,6 +58,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        self.cut_off.store(!up, Ordering::SeqCst);
         let mut heard = locked(&self.heard);
         for topic in statistics.topics.values() {
             for p in topic.partitions.values().filter(|p| p.ls_offset >= 0) {

@@ -26,8 +26,8 @@ pub struct KafkaConfig {
     pub transaction_timeout: Duration,
     /// `group.instance.id` prefix, for static membership.
     pub instance: Option<String>,
-    /// The largest `max.message.bytes` among the output topics, and the smallest.
-    pub message_limits: (usize, usize),
+    /// The smallest `max.message.bytes` among the output topics.
+    pub smallest_limit: usize,
 }
 
 pub struct KafkaLog {
@@ -42,8 +42,8 @@ impl KafkaLog {
     }
 
     /// Output topics are known only after the first look at the cluster.
-    pub fn set_message_limits(&mut self, largest: usize, smallest: usize) {
-        self.config.message_limits = (largest, smallest);
+    pub fn set_smallest_limit(&mut self, bytes: usize) {
+        self.config.smallest_limit = bytes;
     }
 }
 
