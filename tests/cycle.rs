@@ -41,13 +41,16 @@ enum Blow {
     None,
 }
 
+/// A changelog record: key and value.
+type Written = (Vec<u8>, Option<Vec<u8>>);
+
 #[derive(Default)]
 struct World {
     source: [Vec<(String, String)>; 2],
     committed: BTreeMap<i32, i64>,
     out: Vec<(String, String)>,
     /// The changelog: None is an aborted record or a marker.
-    log: [Vec<Option<(Vec<u8>, Option<Vec<u8>>)>>; 2],
+    log: [Vec<Option<Written>>; 2],
     open: Option<Txn>,
     producer: u64,
     calls: [usize; 3],

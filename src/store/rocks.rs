@@ -196,7 +196,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("highwater-rocks-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let database = Database::open(&path, 8 << 20).unwrap();
-        let mut one = database.partition("a/t/0").unwrap();
+        let one = database.partition("a/t/0").unwrap();
         assert_eq!(database.partition("a/t/0").err(), Some(StoreError::InUse));
         let checkpoint = Checkpoint { topic_id: [0; 16], offset: 1, at_ms: 0 };
         one.write(&[(b"k", Some(b"v"))], &checkpoint).unwrap();
