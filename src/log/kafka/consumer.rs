@@ -240,4 +240,19 @@ mod tests {
         assert!(matches!(check_membership("", 1), Err(LogError::Rejoin(_))));
         assert!(matches!(check_membership("member", -1), Err(LogError::Rejoin(_))));
     }
+
+    /// A client that is in no group is in the state of one between two generations.
+    #[test]
+    fn a_consumer_without_a_group_has_no_membership() {
+        let config = KafkaConfig {
+            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
+            group: "nobody".into(),
+            client_id: "test".into(),
+            transaction_timeout: Duration::from_secs(10),
+            instance: None,
+            smallest_limit: 1_000_000,
+        };
+        let mut consumer = KafkaConsumer::connect(&config, 0).unwrap();
+        assert!(matches!(consumer.membership(), Err(LogError::Rejoin(_))));
+    }
 }

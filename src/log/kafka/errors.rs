@@ -91,3 +91,36 @@ pub fn reaction(call: &str, error: &KafkaError) -> LogError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_transaction_that_outlived_its_timeout_starts_over_when_fenced() {
+        let fenced = || NativeError {
+            code: RDKafkaErrorCode::ProducerFenced,
+            text: "fenced".into(),
+            fatal: true,
+            retriable: false,
+            requires_abort: false,
+        };
+        let (second, timeout) = (Duration::from_secs(1), Duration::from_secs(10));
+        let reaction = fenced().reaction("commit_transaction", second, timeout);
+        assert!(matches!(&reaction, LogError::Stop(text) if text.contains("another process")), "{reaction:?}");
+        assert!(matches!(fenced().reaction("commit_transaction", 11 * second, timeout), LogError::Restore(_)));
+    }
+
+    #[test]
+    fn what_is_neither_success_nor_a_clean_failure_is_unknown() {
+        let error = |fatal, retriable, requires_abort| {
+            let code = RDKafkaErrorCode::BrokerTransportFailure;
+            let error = NativeError { code, text: String::new(), fatal, retriable, requires_abort };
+            error.reaction("commit_transaction", Duration::ZERO, Duration::from_secs(10))
+        };
+        assert!(matches!(error(false, false, false), LogError::Restore(_)));
+        assert!(matches!(error(true, true, true), LogError::Restore(_)));
+        assert!(matches!(error(false, true, false), LogError::Retry(_)));
+        assert!(matches!(error(false, true, true), LogError::Rejoin(_)));
+    }
+}

@@ -5,9 +5,11 @@
 //! delivery reports beside it. For the same reason the outcome is read from the native error object, whose flags say
 //! whether a transaction is undecided, to be aborted, or lost.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -64,7 +66,10 @@ impl ProducerContext for Deliveries {
 }
 
 pub struct KafkaProducer {
-    producer: ThreadedProducer<Deliveries>,
+    producer: ManuallyDrop<ThreadedProducer<Deliveries>>,
+    /// A call into the client never returned: it must not be destroyed under that call. It can do no harm, because the
+    /// next producer of its id fences it.
+    abandoned: bool,
     slots: FxHashMap<TopicPartition, Slot>,
     /// The slot used last: changelog records come in runs of one partition.
     last: Option<(TopicPartition, Slot)>,
@@ -82,7 +87,8 @@ impl KafkaProducer {
             .map_err(|e| reaction("create a producer", &e))?;
         let timeout = config.transaction_timeout;
         Ok(Self {
-            producer,
+            producer: ManuallyDrop::new(producer),
+            abandoned: false,
             slots: FxHashMap::default(),
             last: None,
             nobody: Slot::default(),
@@ -129,13 +135,45 @@ impl KafkaProducer {
 
     fn check(&self, call: &str, error: *mut sys::rd_kafka_error_t) -> Result<()> {
         // SAFETY: fresh from a librdkafka call; nobody else holds it.
-        match unsafe { NativeError::take(error) } {
+        self.judge(call, unsafe { NativeError::take(error) })
+    }
+
+    fn judge(&self, call: &str, error: Option<NativeError>) -> Result<()> {
+        match error {
             None => Ok(()),
             Some(error) => match self.hopeless_delivery() {
                 Some(stop) if !error.retriable => Err(stop),
                 _ => Err(error.reaction(call, self.age(), self.timeout)),
             },
         }
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if !self.abandoned {
+            // SAFETY: dropped once, here, and not used after.
+            unsafe { ManuallyDrop::drop(&mut self.producer) }
+        }
+    }
+}
+
+/// How much longer than it was asked to a call may take before it is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Sends offsets; `client` is a live producer's address.
+fn call_send_offsets(client: usize, list: &TopicPartitionList, encoded: &[u8], wait: Duration) -> Option<NativeError> {
+    // SAFETY: the caller keeps the client alive, for ever if this does not return; the metadata object is read from
+    // bytes that librdkafka wrote, and released here.
+    unsafe {
+        let mut metadata = std::ptr::null_mut();
+        let error = sys::rd_kafka_consumer_group_metadata_read(&mut metadata, encoded.as_ptr().cast(), encoded.len());
+        if let Some(error) = NativeError::take(error) {
+            return Some(error);
+        }
+        let error = sys::rd_kafka_send_offsets_to_transaction(client as *mut _, list.ptr(), metadata, millis(wait));
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        NativeError::take(error)
     }
 }
 
@@ -209,22 +247,23 @@ impl Producer for KafkaProducer {
             let added = list.add_partition_offset(&tp.topic, tp.partition, rdkafka::Offset::Offset(*offset));
             added.map_err(|e| reaction("name an offset", &e))?;
         }
-        // SAFETY: the metadata object is read from bytes that librdkafka wrote, and released here; list and client live.
-        let error = unsafe {
-            let mut metadata = std::ptr::null_mut();
-            let error = sys::rd_kafka_consumer_group_metadata_read(
-                &mut metadata,
-                who.encoded.as_ptr().cast(),
-                who.encoded.len(),
-            );
-            if let Some(error) = NativeError::take(error) {
-                return Err(LogError::Restore(error.text));
-            }
-            let error = sys::rd_kafka_send_offsets_to_transaction(self.native(), list.ptr(), metadata, millis(wait));
-            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-            error
+        // On a thread of its own: librdkafka forgets to answer this call when its producer id is renewed under it
+        // (deliveries that time out while a broker is away), whatever timeout it was given.
+        let (client, encoded) = (self.native() as usize, who.encoded.clone());
+        let (tell, told) = channel();
+        let call = move || {
+            // Nobody listens any more once the call was given up.
+            let _ = tell.send(call_send_offsets(client, &list, &encoded, wait));
         };
-        self.check("send_offsets_to_transaction", error)
+        let spawned = std::thread::Builder::new().name("send-offsets".into()).spawn(call);
+        spawned.map_err(|e| LogError::Retry(format!("cannot start a thread: {e}")))?;
+        match told.recv_timeout(wait + GRACE) {
+            Ok(error) => self.judge("send_offsets_to_transaction", error),
+            Err(_) => {
+                self.abandoned = true;
+                Err(LogError::Restore("send_offsets_to_transaction does not return".into()))
+            }
+        }
     }
 
     fn commit(&mut self, wait: Duration) -> Result<Ended> {
@@ -260,5 +299,26 @@ impl Producer for KafkaProducer {
 
     fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
         self.slots.get(tp).map(|slot| slot.load(Ordering::SeqCst)).filter(|offset| *offset >= 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_without_offsets_is_refused() {
+        let config = KafkaConfig {
+            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
+            group: "group".into(),
+            client_id: "test".into(),
+            transaction_timeout: Duration::from_secs(10),
+            instance: None,
+            smallest_limit: 1_048_588,
+        };
+        let mut producer = KafkaProducer::connect(&config, "id").unwrap();
+        let who = Membership { member: "member".into(), generation: 1, encoded: Vec::new() };
+        let refused = producer.send_offsets(&[], &who, Duration::from_secs(1));
+        assert!(matches!(refused, Err(LogError::Restore(_))), "{refused:?}");
     }
 }
