@@ -292,8 +292,8 @@ impl GroupConsumer for Fake {
     fn heard(&self, _: &TopicPartition) -> Option<Bounds> {
         None
     }
-    fn position(&self, _: &TopicPartition) -> Option<i64> {
-        None
+    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        BTreeMap::new()
     }
     fn leave(&mut self) {
         let mut w = self.0.lock().unwrap();

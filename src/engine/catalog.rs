@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::log::{Admin, LogError, Result, TopicInfo};
+use crate::log::{Admin, DEFAULT_MESSAGE_LIMIT, LogError, Result, TopicInfo};
 use crate::topology::{OnError, Source, Target, Topology};
 
 /// A source topic, with the stream that reads it.
@@ -46,9 +46,14 @@ impl Catalog {
         self.sources.keys().cloned().collect()
     }
 
+    /// The changelog of a source topic, where its stream has a store.
+    pub fn changelog(&self, source: &str) -> Option<&Changelog> {
+        self.sources.get(source)?.changelog.as_ref()
+    }
+
     /// The smallest limit of an output; Kafka's default where there is none.
     pub fn smallest_limit(&self) -> usize {
-        self.limits.values().copied().min().unwrap_or(1_048_588)
+        self.limits.values().copied().min().unwrap_or(DEFAULT_MESSAGE_LIMIT)
     }
 }
 

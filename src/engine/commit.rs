@@ -33,7 +33,7 @@ impl Worker {
             if !task.touched {
                 continue;
             }
-            let Some(changelog) = catalog.sources.get(&*task.tp.topic).and_then(|s| s.changelog.as_ref()) else {
+            let Some(changelog) = catalog.changelog(&task.tp.topic) else {
                 continue;
             };
             let partition = Some(task.tp.partition);
@@ -97,8 +97,7 @@ impl Worker {
                 continue;
             }
             // A transaction of replays only writes nothing to the changelog, and leaves the store where it is.
-            if let (Some(dedup), Some(changelog)) =
-                (task.dedup.as_mut(), catalog.sources.get(&*task.tp.topic).and_then(|s| s.changelog.as_ref()))
+            if let (Some(dedup), Some(changelog)) = (task.dedup.as_mut(), catalog.changelog(&task.tp.topic))
                 && dedup.store.staged_bytes() > 0
             {
                 let log = TopicPartition::new(changelog.topic.as_str(), task.tp.partition);

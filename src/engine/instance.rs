@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::log::kafka::{KafkaConfig, KafkaLog};
-use crate::log::{Log, LogError, Result};
+use crate::log::{DEFAULT_MESSAGE_LIMIT, Log, LogError, Result};
 use crate::operators::mask::Rule;
 use crate::record::Reason;
 use crate::record::position::Rise;
@@ -216,7 +216,7 @@ fn kafka_config(topology: &Topology, identity: &Identity) -> KafkaConfig {
         client_id: format!("{}-{}", topology.application, identity.instance),
         transaction_timeout: topology.transaction_timeout,
         instance: topology.static_membership.then(|| identity.instance.clone()),
-        smallest_limit: 1_048_588,
+        smallest_limit: DEFAULT_MESSAGE_LIMIT,
     }
 }
 

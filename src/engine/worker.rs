@@ -581,6 +581,7 @@ impl Worker {
     fn report_lags(&mut self) {
         let Some(consumer) = &self.consumer else { return };
         let wall = self.shared.clock.wall_ms();
+        let positions = consumer.positions();
         for slot in self.tasks.values_mut() {
             let Slot::Running(task) = slot else { continue };
             let lag = self
@@ -590,8 +591,8 @@ impl Worker {
             if let Some(bounds) = consumer.heard(&task.tp) {
                 // Beyond our last record there may be control records, which nobody hands over. What is fetched and
                 // not committed yet still counts as behind.
-                let beyond = consumer.position(&task.tp).filter(|_| task.committed == task.position);
-                let position = task.committed.max(beyond.unwrap_or(0)).max(bounds.start);
+                let beyond = positions.get(&task.tp).filter(|_| task.committed == task.position);
+                let position = task.committed.max(beyond.copied().unwrap_or(0)).max(bounds.start);
                 let records = (bounds.end - position).max(0) as u64;
                 let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
                 lag.lag(records, if records == 0 { Some(0.0) } else { age });

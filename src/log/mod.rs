@@ -8,6 +8,7 @@
 
 pub mod kafka;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,9 @@ impl fmt::Display for TopicPartition {
         write!(f, "{}-{}", self.topic, self.partition)
     }
 }
+
+/// Kafka's own default of `max.message.bytes`.
+pub const DEFAULT_MESSAGE_LIMIT: usize = 1_048_588;
 
 /// A topic's identity: deleted and created again under one name, it gets another.
 pub type TopicId = [u8; 16];
@@ -152,8 +156,8 @@ pub trait GroupConsumer: Send {
     fn connected(&self) -> bool {
         true
     }
-    /// The next offset to be handed over, past control records; None where nothing was handed over yet.
-    fn position(&self, tp: &TopicPartition) -> Option<i64>;
+    /// The next offset to be handed over, past control records; partitions of which nothing was yet are left out.
+    fn positions(&self) -> BTreeMap<TopicPartition, i64>;
     /// Leaves the group. Everything must be committed or aborted before.
     fn leave(&mut self);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::admin::{AlterConfig, ResourceSpecifier};
 use serde_json::json;
 
-use crate::running::{LONG, administer, change, plain, rows_by_key, run_through, start, stop, wait_for_group};
+use crate::running::{LONG, administer, change, plain, run_through, start, stop, versions, wait_for_group};
 use crate::support::{Broker, DEADLINE, Dir, wait_until};
 
 fn topology(name: &str, settings: &str) -> String {
@@ -13,11 +13,6 @@ fn topology(name: &str, settings: &str) -> String {
         "application: {name}\nkafka:\n  bootstrap.servers: '${{BROKERS}}'\n{settings}\nstreams:\n  rows:\n    from: {name}.in\n    \
          steps: [dedup, {{ mask: none }}]\n    to: {name}.out\n"
     )
-}
-
-fn versions(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<u64>> {
-    let lsn = |row: serde_json::Map<String, serde_json::Value>| row["cdc_lsn"].as_u64().expect("a version");
-    rows_by_key(broker, topic).into_iter().map(|(key, rows)| (key, rows.into_iter().map(lsn).collect())).collect()
 }
 
 fn limit(broker: &Broker, topic: &str, bytes: &str) {

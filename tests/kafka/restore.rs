@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::running::{get, plain, rows_by_key, run_through, start, stop, wait_for_group};
+use crate::running::{get, plain, run_through, start, stop, versions, wait_for_group};
 use crate::support::topics::Isolation;
 use crate::support::{Broker, DEADLINE, Dir, Line, wait_until};
 
@@ -14,11 +14,6 @@ fn topology(name: &str) -> String {
          http: {{ listen: 127.0.0.1:0 }}\n\
          streams:\n  people: {{ from: {name}.in, steps: [dedup, {{ mask: none }}], to: {name}.out }}\n"
     )
-}
-
-fn versions(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<u64>> {
-    let lsn = |row: serde_json::Map<String, serde_json::Value>| row["cdc_lsn"].as_u64().expect("a version");
-    rows_by_key(broker, topic).into_iter().map(|(key, rows)| (key, rows.into_iter().map(lsn).collect())).collect()
 }
 
 /// The last stable offset is the first end of partition that a restore meets. What was committed behind it is state too:

@@ -44,6 +44,12 @@ pub fn rows_by_key(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<Map<Str
     rows
 }
 
+/// The same, only what left as `cdc_lsn`.
+pub fn versions(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<u64>> {
+    let lsn = |row: Map<String, Value>| row["cdc_lsn"].as_u64().expect("a version");
+    rows_by_key(broker, topic).into_iter().map(|(key, rows)| (key, rows.into_iter().map(lsn).collect())).collect()
+}
+
 /// An instance of a topology in a directory of its own.
 pub fn start(broker: &Broker, topology: &str, dir: &Path) -> Highwater {
     let env = env(broker);

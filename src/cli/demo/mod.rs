@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::instance::Instance;
 use crate::log::kafka::{KafkaAdmin, KafkaConfig, KafkaLog};
-use crate::log::{Admin, LogError};
+use crate::log::{Admin, DEFAULT_MESSAGE_LIMIT, LogError};
 use crate::topology::{Mode, Topology};
 
 use super::FAILED;
@@ -113,7 +113,7 @@ fn kafka_config(topology: &Topology) -> KafkaConfig {
         client_id: "highwater-demo".into(),
         transaction_timeout: topology.transaction_timeout,
         instance: None,
-        smallest_limit: 1_048_588,
+        smallest_limit: DEFAULT_MESSAGE_LIMIT,
     }
 }
 

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 
-use super::super::{Admin, Bounds, LogError, Result, TopicId, TopicInfo, TopicPartition};
+use super::super::{Admin, Bounds, DEFAULT_MESSAGE_LIMIT, LogError, Result, TopicId, TopicInfo, TopicPartition};
 use super::context::log_line;
 use super::errors::reaction;
 use super::{KafkaConfig, config};
@@ -160,7 +160,7 @@ impl Admin for KafkaAdmin {
             id: self.topic_id(topic)?,
             partitions: found.partitions().len() as i32,
             compacted_only: policy.as_deref() == Some("compact"),
-            max_message_bytes: number(&entries, "max.message.bytes").unwrap_or(1_048_588),
+            max_message_bytes: number(&entries, "max.message.bytes").unwrap_or(DEFAULT_MESSAGE_LIMIT),
             delete_retention: Duration::from_millis(number(&entries, "delete.retention.ms").unwrap_or(86_400_000)),
         }))
     }

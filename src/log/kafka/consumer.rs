@@ -1,5 +1,6 @@
 //! A member of the consumer group.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
@@ -180,12 +181,13 @@ impl GroupConsumer for KafkaConsumer {
         self.consumer.context().connected()
     }
 
-    fn position(&self, tp: &TopicPartition) -> Option<i64> {
-        let positions = self.consumer.position().ok()?;
-        match positions.find_partition(&tp.topic, tp.partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
+    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        let Ok(positions) = self.consumer.position() else { return BTreeMap::new() };
+        let known = positions.elements().into_iter().filter_map(|e| match e.offset() {
+            Offset::Offset(offset) => Some((TopicPartition::new(e.topic(), e.partition()), offset)),
             _ => None,
-        }
+        });
+        known.collect()
     }
 
     fn leave(&mut self) {
@@ -244,15 +246,7 @@ mod tests {
     /// A client that is in no group is in the state of one between two generations.
     #[test]
     fn a_consumer_without_a_group_has_no_membership() {
-        let config = KafkaConfig {
-            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
-            group: "nobody".into(),
-            client_id: "test".into(),
-            transaction_timeout: Duration::from_secs(10),
-            instance: None,
-            smallest_limit: 1_000_000,
-        };
-        let mut consumer = KafkaConsumer::connect(&config, 0).unwrap();
+        let mut consumer = KafkaConsumer::connect(&KafkaConfig::of_nowhere(), 0).unwrap();
         assert!(matches!(consumer.membership(), Err(LogError::Rejoin(_))));
     }
 }

@@ -30,6 +30,21 @@ pub struct KafkaConfig {
     pub smallest_limit: usize,
 }
 
+#[cfg(test)]
+impl KafkaConfig {
+    /// For clients that never reach a broker.
+    fn of_nowhere() -> Self {
+        Self {
+            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
+            group: "nobody".into(),
+            client_id: "test".into(),
+            transaction_timeout: Duration::from_secs(10),
+            instance: None,
+            smallest_limit: super::DEFAULT_MESSAGE_LIMIT,
+        }
+    }
+}
+
 pub struct KafkaLog {
     config: KafkaConfig,
     admin: KafkaAdmin,

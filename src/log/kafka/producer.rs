@@ -308,15 +308,7 @@ mod tests {
 
     #[test]
     fn a_transaction_without_offsets_is_refused() {
-        let config = KafkaConfig {
-            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
-            group: "group".into(),
-            client_id: "test".into(),
-            transaction_timeout: Duration::from_secs(10),
-            instance: None,
-            smallest_limit: 1_048_588,
-        };
-        let mut producer = KafkaProducer::connect(&config, "id").unwrap();
+        let mut producer = KafkaProducer::connect(&KafkaConfig::of_nowhere(), "id").unwrap();
         let who = Membership { member: "member".into(), generation: 1, encoded: Vec::new() };
         let refused = producer.send_offsets(&[], &who, Duration::from_secs(1));
         assert!(matches!(refused, Err(LogError::Restore(_))), "{refused:?}");
