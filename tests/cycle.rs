@@ -137,12 +137,15 @@ impl Log for Fake {
     fn group_consumer(&self, _: usize) -> Result<Box<dyn GroupConsumer>> {
         Ok(Box::new(self.clone()))
     }
+    fn appender(&self) -> Result<Box<dyn Appender>> {
+        unreachable!("the engine writes in transactions")
+    }
     fn producer(&self, _: &str) -> Result<Box<dyn Producer>> {
         let mut w = self.0.lock().unwrap();
         w.producer += 1;
         Ok(Box::new(FakeProducer { world: self.clone(), id: w.producer, spent: false, acked: BTreeMap::new() }))
     }
-    fn reader(&self, _: usize) -> Result<Box<dyn Reader>> {
+    fn reader(&self, _: usize, _: Isolation) -> Result<Box<dyn Reader>> {
         Ok(Box::new(FakeReader { world: self.clone(), at: BTreeMap::new(), half: BTreeSet::new() }))
     }
 }
@@ -161,7 +164,10 @@ impl Admin for Fake {
             delete_retention,
         }))
     }
-    fn create_changelog(&self, _: &str, _: i32) -> Result<()> {
+    fn create(&self, _: &str, _: i32, _: &[(&str, &str)]) -> Result<()> {
+        Ok(())
+    }
+    fn delete(&self, _: &str) -> Result<()> {
         Ok(())
     }
     fn bounds(&self, tp: &TopicPartition) -> Result<Bounds> {
@@ -170,8 +176,8 @@ impl Admin for Fake {
         let end = if &*tp.topic == IN { w.source[p].len() } else { w.log[p].len() };
         Ok(Bounds { start: 0, end: end as i64 })
     }
-    fn creation_hint(&self, _: &str, _: i32) -> String {
-        String::new()
+    fn creation_hint(&self, _: &str, _: i32) -> Option<String> {
+        Some(String::new())
     }
     fn reset_hint(&self, _: &TopicPartition, _: &str) -> String {
         String::new()
@@ -286,7 +292,7 @@ impl GroupConsumer for Fake {
     fn membership(&mut self) -> Result<Membership> {
         match self.0.lock().unwrap().lost {
             true => Err(LogError::Rejoin("lost".into())),
-            false => Ok(Membership { member: "m".into(), generation: 1, encoded: Vec::new() }),
+            false => Ok(Membership { group: "app".into(), member: "m".into(), generation: 1, instance: None }),
         }
     }
     fn heard(&self, _: &TopicPartition) -> Option<Bounds> {

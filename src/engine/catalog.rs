@@ -171,9 +171,14 @@ impl Survey<'_> {
                 Some(info) => {
                     self.catalog.limits.insert(topic, info.max_message_bytes);
                 }
-                None => {
-                    missing.insert(format!("  {}", self.admin.creation_hint(&topic, partitions)));
-                }
+                None => match self.admin.creation_hint(&topic, partitions) {
+                    Some(hint) => drop(missing.insert(format!("  {hint}"))),
+                    None => {
+                        tracing::info!(topic, partitions, "creating the output topic");
+                        self.admin.create(&topic, partitions, &[])?;
+                        self.catalog.limits.insert(topic, DEFAULT_MESSAGE_LIMIT);
+                    }
+                },
             }
         }
         if !missing.is_empty() {

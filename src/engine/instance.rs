@@ -5,8 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::log::kafka::{KafkaConfig, KafkaLog};
-use crate::log::{DEFAULT_MESSAGE_LIMIT, Log, LogError, Result};
+use crate::log::{Client, Log, LogError, Result};
 use crate::operators::mask::Rule;
 use crate::record::Reason;
 use crate::record::position::Rise;
@@ -16,6 +15,7 @@ use crate::topology::Topology;
 
 use super::catalog::Catalog;
 use super::clock::{Clock, SystemClock};
+use super::cluster;
 use super::identity::Identity;
 use super::worker::{Shared, Status, Worker};
 
@@ -32,6 +32,15 @@ pub struct Instance {
 impl Instance {
     /// Claims the state directory, opens the state, waits for a cluster, surveys it.
     pub fn start(topology: Topology, stop: &dyn Fn() -> bool) -> Result<Option<Self>> {
+        Self::start_on(topology, &|topology, client| cluster::connect(&topology.cluster, client), stop)
+    }
+
+    /// The same on a log that is not the topology's.
+    pub fn start_on(
+        topology: Topology,
+        connect: &dyn Fn(&Topology, Client) -> Result<Arc<dyn Log>>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let identity = Identity::claim(&topology.state.path, &topology.application, topology.threads, clock.as_ref())
             .map_err(LogError::Stop)?;
@@ -42,12 +51,14 @@ impl Instance {
         let http = serve(&topology, &metrics, &health)?;
         let database = Database::open(&topology.state.path.join("stores"), topology.state.memory)
             .map_err(|e| LogError::Stop(e.to_string()))?;
-        let mut log = KafkaLog::connect(kafka_config(&topology, &identity))?;
-        let Some(catalog) = first_survey(&topology, &log, &health, clock.as_ref(), stop)? else { return Ok(None) };
-        log.set_smallest_limit(catalog.smallest_limit());
+        let log = connect(&topology, client(&topology, &identity))?;
+        let Some(catalog) = first_survey(&topology, log.as_ref(), &health, clock.as_ref(), stop)? else {
+            return Ok(None);
+        };
+        log.limit_batches(catalog.smallest_limit());
         let shared = Arc::new(Shared {
             topology: Arc::new(topology),
-            log: Arc::new(log),
+            log,
             clock,
             database,
             metrics,
@@ -209,14 +220,12 @@ fn known() -> Known {
     }
 }
 
-fn kafka_config(topology: &Topology, identity: &Identity) -> KafkaConfig {
-    KafkaConfig {
-        properties: topology.kafka.clone(),
+fn client(topology: &Topology, identity: &Identity) -> Client {
+    Client {
         group: topology.application.clone(),
         client_id: format!("{}-{}", topology.application, identity.instance),
         transaction_timeout: topology.transaction_timeout,
         instance: topology.static_membership.then(|| identity.instance.clone()),
-        smallest_limit: DEFAULT_MESSAGE_LIMIT,
     }
 }
 
@@ -238,7 +247,6 @@ fn first_survey(
         (0..topology.threads).for_each(|w| health.set_worker(w, telemetry::WorkerHealth::waiting(text), now));
         clock.sleep(Duration::from_millis(500));
     };
-    let servers = topology.kafka.get("bootstrap.servers").map_or("", String::as_str);
     while !stop() {
         match Catalog::survey(topology, log.admin()) {
             Ok(catalog) if catalog.sources.is_empty() => say(&no_sources(topology, &catalog)),
@@ -249,7 +257,7 @@ fn first_survey(
                 return Ok(Some(catalog));
             }
             Err(LogError::Stop(text)) => return Err(LogError::Stop(text)),
-            Err(error) => say(&format!("for Kafka at {servers}: {error}")),
+            Err(error) => say(&format!("for {}: {error}", topology.cluster)),
         }
     }
     Ok(None)

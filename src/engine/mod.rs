@@ -7,6 +7,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod cluster;
 mod commit;
 mod dead_letter;
 pub mod identity;

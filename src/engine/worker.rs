@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::log::{Event, GroupConsumer, Log, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition};
+use crate::log::{
+    Event, GroupConsumer, Isolation, Log, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition,
+};
 use crate::store::Database;
 use crate::telemetry::{
     Health, Metrics, Outcome, PartitionMetrics, Rebalance, StoreMetrics, TaskMetrics, TaskState, WorkerHealth,
@@ -112,7 +114,7 @@ pub struct Worker {
 impl Worker {
     pub fn new(shared: Arc<Shared>, index: usize, transactional_id: String) -> Result<Self> {
         let consumer = shared.log.group_consumer(index)?;
-        let reader = shared.log.reader(index)?;
+        let reader = shared.log.reader(index, Isolation::Committed)?;
         let catalog = shared.catalog();
         let last_flush = shared.clock.now();
         let task_metrics = shared.metrics.tasks();

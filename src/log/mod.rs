@@ -1,11 +1,12 @@
 //! The log: topics of partitions of offsets, transactions, consumer groups.
 //!
-//! The engine knows only these traits. [`kafka`] implements them on Apache Kafka; nothing above this room knows its
-//! client library. Calls that go to a broker take a `wait` and return when it is over, so that a worker stays a state
+//! The engine knows only these traits. [`kafka`] implements them on Apache Kafka, [`embedded`] inside this process, by the
+//! same rules; nothing above this room knows which it is, nor Kafka's client library. Calls that go to a broker take a `wait` and return when it is over, so that a worker stays a state
 //! machine that answers signals and serves its consumer group.
 //!
 //! Errors say by their type what must be done, because with exactly-once the reaction matters more than the cause.
 
+pub mod embedded;
 pub mod kafka;
 
 use std::collections::BTreeMap;
@@ -81,12 +82,42 @@ pub struct Bounds {
     pub end: i64,
 }
 
+/// As whom a process speaks to the log.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub group: String,
+    pub client_id: String,
+    pub transaction_timeout: Duration,
+    /// `group.instance.id` prefix, for static membership.
+    pub instance: Option<String>,
+}
+
+impl Client {
+    /// For commands that are in no group and need no name of their own.
+    pub fn named(name: &str) -> Self {
+        let transaction_timeout = Duration::from_secs(60);
+        Self { group: name.into(), client_id: name.into(), transaction_timeout, instance: None }
+    }
+}
+
+/// What of open and aborted transactions a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing; and nothing at or beyond the last stable offset.
+    Committed,
+    Uncommitted,
+}
+
 /// Makes clients. One per process.
 pub trait Log: Send + Sync {
     fn admin(&self) -> &dyn Admin;
     fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>>;
     fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>>;
-    fn reader(&self, worker: usize) -> Result<Box<dyn Reader>>;
+    /// A producer without transactions.
+    fn appender(&self) -> Result<Box<dyn Appender>>;
+    fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>>;
+    /// No batch of producers made from now on may be larger: output topics are known only after the first look.
+    fn limit_batches(&self, _bytes: usize) {}
 }
 
 /// Metadata. Calls wait some seconds for a broker and then ask for `Retry`.
@@ -94,12 +125,17 @@ pub trait Admin: Send + Sync {
     fn topics(&self) -> Result<Vec<String>>;
     /// None where there is no such topic.
     fn describe(&self, topic: &str) -> Result<Option<TopicInfo>>;
-    /// A topic that exists already is no error: another instance was faster.
-    fn create_changelog(&self, topic: &str, partitions: i32) -> Result<()>;
+    /// Settings are Kafka's. A topic that exists already is no error: another instance was faster.
+    fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()>;
+    /// With all its records and every group's offsets in it. None of that name is no error.
+    fn delete(&self, topic: &str) -> Result<()>;
+    fn create_changelog(&self, topic: &str, partitions: i32) -> Result<()> {
+        self.create(topic, partitions, &[("cleanup.policy", "compact"), ("compression.type", "producer")])
+    }
     /// Bounds as `read_uncommitted` sees them: `end` counts open transactions.
     fn bounds(&self, tp: &TopicPartition) -> Result<Bounds>;
-    /// How a person creates a topic on this log.
-    fn creation_hint(&self, topic: &str, partitions: i32) -> String;
+    /// How a person creates a topic on this log; None where nobody else could, so that we do.
+    fn creation_hint(&self, topic: &str, partitions: i32) -> Option<String>;
     /// How a person sets the committed offset of a partition, `to` being `earliest` or an offset.
     fn reset_hint(&self, tp: &TopicPartition, to: &str) -> String;
     /// How a person deletes a topic.
@@ -162,15 +198,26 @@ pub trait GroupConsumer: Send {
     fn leave(&mut self);
 }
 
-/// Proof of a place in the group, checked: a non-empty member id and a generation.
+/// A place in the group. Taken from a consumer it is checked: a non-empty member id and a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
+    pub group: String,
     pub member: String,
     pub generation: i32,
-    /// The client library's own form.
-    pub encoded: Vec<u8>,
+    /// `group.instance.id`, of static members.
+    pub instance: Option<String>,
 }
 
-/// Reads single partitions to their end, `read_committed`, without a group: restores.
+/// The client resets its member id and generation in the background when it leaves or is thrown out, and the broker
+/// skips its fencing for exactly these values: an offset commit with them would pass whoever owns the partition.
+fn check_membership(member: &str, generation: i32) -> Result<()> {
+    if member.is_empty() || generation < 0 {
+        return Err(LogError::Rejoin("between two generations of the group".into()));
+    }
+    Ok(())
+}
+
+/// Reads single partitions to their end without a group: restores.
 pub trait Reader: Send {
     fn start(&mut self, tp: &TopicPartition, offset: i64) -> Result<()>;
     fn stop(&mut self, tp: &TopicPartition) -> Result<()>;
@@ -205,6 +252,13 @@ pub enum Ended {
     Pending,
 }
 
+/// A producer without transactions: every record is there for all to see as soon as it is written.
+pub trait Appender: Send {
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent>;
+    /// Waits until everything sent is written; a failed delivery fails it.
+    fn flush(&mut self, wait: Duration) -> Result<()>;
+}
+
 /// A transactional producer. An unknown outcome is `Restore`; after it the producer is only good to be dropped.
 pub trait Producer: Send {
     /// Ends what an earlier producer of this id left open, and fences it.
@@ -217,4 +271,16 @@ pub trait Producer: Send {
     fn abort(&mut self, wait: Duration) -> Result<Ended>;
     /// The highest offset the log acknowledged on an explicitly chosen partition.
     fn acknowledged(&self, tp: &TopicPartition) -> Option<i64>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memberships_that_the_broker_would_not_fence_are_refused() {
+        assert!(check_membership("member", 1).is_ok());
+        assert!(matches!(check_membership("", 1), Err(LogError::Rejoin(_))));
+        assert!(matches!(check_membership("member", -1), Err(LogError::Rejoin(_))));
+    }
 }

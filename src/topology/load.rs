@@ -13,8 +13,19 @@ use super::{Topology, spec};
 pub enum Mode {
     /// `validate`, `describe`, `test`: needs neither secrets nor brokers. What is not set has a stand-in.
     Check,
+    /// `produce`, `consume`: only where the log is must be known.
+    Connect,
     /// `run`: everything must be there.
     Run,
+    /// `run --embedded`: everything but `kafka`, which is not looked at.
+    RunEmbedded,
+}
+
+impl Mode {
+    /// Whether what is not set has a stand-in.
+    pub(super) fn stands_in(self) -> bool {
+        matches!(self, Self::Check | Self::Connect)
+    }
 }
 
 #[derive(Debug)]

@@ -39,8 +39,7 @@ use crate::record::Secret;
 pub struct Topology {
     /// Consumer group; prefix of transactional ids and internal topics.
     pub application: String,
-    /// librdkafka properties, checked against those that would break the guarantee.
-    pub kafka: BTreeMap<String, String>,
+    pub cluster: Cluster,
     pub commit_interval: Duration,
     pub transaction_timeout: Duration,
     pub static_membership: bool,
@@ -48,6 +47,26 @@ pub struct Topology {
     pub state: State,
     pub http: Option<SocketAddr>,
     pub streams: Vec<Stream>,
+}
+
+/// Where the log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cluster {
+    /// librdkafka properties, checked against those that would break the guarantee.
+    Kafka(BTreeMap<String, String>),
+    /// In this process, in this directory.
+    Embedded(PathBuf),
+}
+
+impl std::fmt::Display for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kafka(properties) => {
+                write!(f, "Kafka at {}", properties.get("bootstrap.servers").map_or("", String::as_str))
+            }
+            Self::Embedded(path) => write!(f, "the embedded log in {}", path.display()),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -205,7 +224,7 @@ mod tests {
         let salt = |name: &str| (name == "ANONYMIZE_SALT").then(|| "0123456789abcdef".to_owned());
         let topology = load(Mode::Run, &salt).unwrap_or_else(|found| panic!("{found}")).topology;
         assert_eq!(topology.application, "brew-analytics");
-        assert_eq!(topology.kafka["bootstrap.servers"], "localhost:9092");
+        assert_eq!(topology.cluster.to_string(), "Kafka at localhost:9092");
         assert_eq!(topology.http, "127.0.0.1:9464".parse().ok());
         let names: Vec<_> = topology.streams.iter().map(|stream| stream.name.as_str()).collect();
         assert_eq!(names, ["customers", "orders", "others"]);
@@ -231,6 +250,24 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_a_cluster_or_in_this_process() {
+        let of = |mode, log: &str| {
+            let text = format!("application: app\nstate: s\n{log}streams:\n  s: {PLAIN}\n");
+            let loaded = load_in(mode, &text).unwrap_or_else(|found| panic!("{found}"));
+            loaded.topology.cluster.to_string()
+        };
+        assert_eq!(of(Mode::Run, "embedded: { path: a/b }\n"), "the embedded log in a/b");
+        assert_eq!(of(Mode::Run, "embedded: a/c\n"), "the embedded log in a/c");
+        assert_eq!(of(Mode::Run, "embedded: {}\n"), "the embedded log in s/log");
+        let kafka = "kafka: { bootstrap.servers: '${NOWHERE}' }\n";
+        assert_eq!(of(Mode::RunEmbedded, kafka), "the embedded log in s/log");
+        assert_eq!(of(Mode::RunEmbedded, &format!("{kafka}embedded: d\n")), "the embedded log in d");
+        let text = |log: &str| format!("application: app\n{log}streams:\n  s: {PLAIN}\n");
+        assert_eq!(load_in(Mode::Connect, &text(kafka)).unwrap_err().errors(), 1);
+        assert_eq!(load_in(Mode::Check, &text(kafka)).unwrap().warnings.errors(), 0);
+    }
+
+    #[test]
     fn defaults_and_their_opposites() {
         let Topology {
             commit_interval,
@@ -240,9 +277,10 @@ mod tests {
             state,
             http,
             streams,
-            kafka,
+            cluster,
             ..
         } = one("", PLAIN).topology;
+        let Cluster::Kafka(kafka) = cluster else { panic!("{cluster}") };
         assert_eq!(
             (commit_interval.as_millis(), transaction_timeout.as_secs(), static_membership, threads),
             (100, 10, false, 1)

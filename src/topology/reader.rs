@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         let mut broken = false;
         for fault in outcome.faults {
             match fault {
-                Fault::Missing(message) if self.mode == Mode::Check => {
+                Fault::Missing(message) if self.mode.stands_in() => {
                     placeholder = true;
                     self.warn("unset", node.span, message, "`run` needs it");
                 }

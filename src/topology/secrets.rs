@@ -1,6 +1,5 @@
 //! Secrets: declared in the section `secrets`, or the salt of a rules file; chosen by mask steps and `state`.
 
-use super::Mode;
 use super::diagnostics::Severity;
 use super::reader::{Reader, list, nearest};
 use super::redact;
@@ -20,7 +19,7 @@ impl Reader<'_> {
             return None;
         }
         if let Some(Fault::Missing(message)) = missing.into_iter().next() {
-            if self.mode == Mode::Check {
+            if self.mode.stands_in() {
                 self.unresolved.push(name.to_owned());
                 return Some(Secret::new(&b"unresolved"[..]));
             }
@@ -54,7 +53,7 @@ impl Reader<'_> {
             let label = "whoever reads the file can undo hashes by trying".to_owned();
             self.report(Severity::Warning, "literal-secret", span, message, label, &[&help]);
         }
-        if bytes.len() < 16 && (literal || self.mode == Mode::Run) {
+        if bytes.len() < 16 && (literal || !self.mode.stands_in()) {
             let message = format!("secret `{name}` has fewer than 16 bytes");
             self.warn(
                 "short-secret",

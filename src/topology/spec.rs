@@ -1,7 +1,7 @@
 //! The sections of topology.yaml, from the top.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fields::BOOLEANS;
@@ -9,7 +9,7 @@ use super::reader::{Fields, Reader};
 use super::stream::{self, Draft};
 use super::units::{duration, show, size};
 use super::yaml::{Entry, Node, Value};
-use super::{State, Topology, check, kafka, names};
+use super::{Cluster, Mode, State, Topology, check, kafka, names};
 
 const KNOWN: [&str; 12] = [
     "application",
@@ -40,7 +40,6 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
     let top = reader.fields(root, root.span, "a topology", &KNOWN)?;
     read_secrets(reader, top);
     let application = read_application(reader, top);
-    let kafka = read_log(reader, top);
     let (commit_interval, transaction_timeout) = read_times(reader, top);
     let static_membership = match top.get("static_membership") {
         Some(entry) => reader.choice(&entry.value, entry.key_span, "`static_membership`", BOOLEANS).unwrap_or_default(),
@@ -48,6 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
     };
     let threads = read_threads(reader, top);
     let state = read_state(reader, top);
+    let cluster = read_cluster(reader, top, &state.path);
     let http = read_http(reader, top);
     let drafts = read_streams(reader, top);
     check::streams(reader, application.as_deref().unwrap_or_default(), &drafts);
@@ -59,7 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
     let application = application?;
     Some(Topology {
         application,
-        kafka,
+        cluster,
         commit_interval,
         transaction_timeout,
         static_membership,
@@ -89,22 +89,42 @@ fn read_application(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<String> 
     })
 }
 
-fn read_log(reader: &mut Reader<'_>, top: Fields<'_>) -> std::collections::BTreeMap<String, String> {
-    if let Some(entry) = top.get("embedded") {
-        reader.error(
-            "not-available",
-            entry.key_span,
-            "the embedded log is not available yet",
-            "use `kafka: { bootstrap.servers: … }`",
-        );
-        if top.get("kafka").is_none() {
-            return Default::default();
+/// Where the log is. `kafka` and `embedded` exclude each other, unless a flag has decided already.
+fn read_cluster(reader: &mut Reader<'_>, top: Fields<'_>, state: &Path) -> Cluster {
+    let mode = reader.mode;
+    if mode == Mode::Connect {
+        reader.mode = Mode::Run;
+    }
+    let cluster = match (top.get("embedded"), top.get("kafka")) {
+        (Some(entry), kafka) => {
+            if let Some(kafka) = kafka.filter(|_| mode != Mode::RunEmbedded) {
+                let label = "`embedded` keeps the log in this process, `kafka` names a cluster";
+                reader.error("conflict", kafka.key_span, "`kafka` and `embedded` exclude each other", label);
+            }
+            Cluster::Embedded(read_embedded(reader, entry, state))
         }
-    }
-    match top.require(reader, "kafka", "it names the brokers: `kafka: { bootstrap.servers: localhost:9092 }`") {
-        Some(entry) => kafka::read(reader, entry),
-        None => Default::default(),
-    }
+        (None, _) if mode == Mode::RunEmbedded => Cluster::Embedded(state.join("log")),
+        (None, _) => {
+            let label =
+                "it names the brokers: `kafka: { bootstrap.servers: localhost:9092 }`; or `embedded: state/log`";
+            let section = top.require(reader, "kafka", label);
+            Cluster::Kafka(section.map(|entry| kafka::read(reader, entry)).unwrap_or_default())
+        }
+    };
+    reader.mode = mode;
+    cluster
+}
+
+fn read_embedded(reader: &mut Reader<'_>, section: &Entry, state: &Path) -> PathBuf {
+    let path = match scalar(section) {
+        Some(section) => Some(section),
+        None => {
+            let fields = reader.fields(&section.value, section.key_span, "`embedded`", &["path"]);
+            fields.and_then(|fields| fields.get("path"))
+        }
+    };
+    let text = path.and_then(|entry| reader.text(&entry.value, entry.key_span, "`embedded`"));
+    text.map_or_else(|| state.join("log"), |text| PathBuf::from(text.text))
 }
 
 fn read_times(reader: &mut Reader<'_>, top: Fields<'_>) -> (Duration, Duration) {

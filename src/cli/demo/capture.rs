@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::log::kafka::{KafkaAdmin, KafkaLog};
-use crate::log::{Admin, Ended, Event, Log, LogError, Outgoing, Sent, TopicPartition};
+use crate::log::{Ended, Event, Isolation, Log, LogError, Outgoing, Sent, TopicPartition};
 use crate::topology::{OnError, Topology};
 
 /// Changes of all kinds; then a worker that was killed twice, so that changes come two and three times.
@@ -50,7 +49,7 @@ impl Capture {
     }
 
     /// Creates the topics and writes the capture.
-    pub fn load(&self, topology: &Topology, admin: &KafkaAdmin) -> Result<(), LogError> {
+    pub fn load(&self, topology: &Topology, log: &dyn Log) -> Result<(), LogError> {
         let mut wanted: BTreeSet<String> = self.topics().into_iter().collect();
         for stream in &topology.streams {
             wanted.extend(self.topics().iter().filter(|t| stream.reads(t)).filter_map(|t| stream.target_for(t)));
@@ -60,9 +59,8 @@ impl Capture {
             }
         }
         for topic in wanted {
-            admin.create(&topic, PARTITIONS, &[])?;
+            log.admin().create(&topic, PARTITIONS, &[])?;
         }
-        let log = KafkaLog::connect(super::kafka_config(topology))?;
         let mut producer = log.producer("highwater-demo-loader")?;
         producer.init(Duration::from_secs(30))?;
         producer.begin()?;
@@ -84,10 +82,10 @@ impl Capture {
     }
 
     /// A few rows before and after.
-    pub fn print_rows(&self, topology: &Topology, admin: &KafkaAdmin, log: KafkaLog) -> Result<(), LogError> {
+    pub fn print_rows(&self, topology: &Topology, log: &dyn Log) -> Result<(), LogError> {
         let source = "brew.cdc.public.customers";
         let Some(target) = topology.reader_of(source).and_then(|s| s.target_for(source)) else { return Ok(()) };
-        let written = read_all(&target, admin, &log)?;
+        let written = read_all(&target, log)?;
         println!("\na few rows of {source}, before and after in {target}:");
         let mut shown = 0;
         for (key, row) in &written {
@@ -107,7 +105,7 @@ impl Capture {
             OnError::DeadLetter { topic } => Some(topic),
             _ => None,
         }) {
-            for (_, letter) in read_all(dead, admin, &log)? {
+            for (_, letter) in read_all(dead, log)? {
                 println!("\na dead letter refers to its record and holds none of it:\n  {letter}");
             }
         }
@@ -136,9 +134,10 @@ fn parse(line: &str) -> Option<Line> {
 }
 
 /// Every committed record of a topic, as (key, JSON value).
-fn read_all(topic: &str, admin: &KafkaAdmin, log: &KafkaLog) -> Result<Vec<(String, Value)>, LogError> {
+fn read_all(topic: &str, log: &dyn Log) -> Result<Vec<(String, Value)>, LogError> {
+    let admin = log.admin();
     let Some(info) = admin.describe(topic)? else { return Ok(vec![]) };
-    let mut reader = log.reader(0)?;
+    let mut reader = log.reader(0, Isolation::Committed)?;
     let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
     for partition in 0..info.partitions {
         let tp = TopicPartition::new(topic, partition);

@@ -6,12 +6,13 @@ mod capture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::engine::cluster;
 use crate::engine::instance::Instance;
-use crate::log::kafka::{KafkaAdmin, KafkaConfig, KafkaLog};
-use crate::log::{Admin, DEFAULT_MESSAGE_LIMIT, LogError};
-use crate::topology::{Mode, Topology};
+use crate::log::{Client, Log, LogError};
+use crate::topology::{Cluster, Mode, Topology};
 
 use super::FAILED;
 use super::validate::CONFIG;
@@ -76,12 +77,12 @@ fn demonstrate(args: &Args) -> Result<ExitCode, LogError> {
             return Ok(ExitCode::from(CONFIG));
         }
     };
-    topology.kafka.insert("bootstrap.servers".into(), servers);
+    topology.cluster = Cluster::Kafka([("bootstrap.servers".to_string(), servers)].into());
     topology.state.path = work.0.join("state");
     topology.http = None;
-    let admin = connect(&topology)?;
+    let log = connect(&topology)?;
     let capture = Capture::read(&topology)?;
-    capture.load(&topology, &admin)?;
+    capture.load(&topology, log.as_ref())?;
     println!("loaded {} records of a real Debezium capture into {}", capture.len(), capture.topics().join(", "));
 
     let begun = Instant::now();
@@ -98,7 +99,7 @@ fn demonstrate(args: &Args) -> Result<ExitCode, LogError> {
         return Err(LogError::Stop(format!("only {} of {expected} records were read", account.total("records_in"))));
     }
     account.print(&topology);
-    capture.print_rows(&topology, &admin, KafkaLog::connect(kafka_config(&topology))?)?;
+    capture.print_rows(&topology, log.as_ref())?;
     println!("\n{expected} records in {:.1} s, joining the group included", took.as_secs_f64());
     if args.keep {
         println!("kept {}", work.0.display());
@@ -106,24 +107,13 @@ fn demonstrate(args: &Args) -> Result<ExitCode, LogError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn kafka_config(topology: &Topology) -> KafkaConfig {
-    KafkaConfig {
-        properties: topology.kafka.clone(),
-        group: "highwater-demo".into(),
-        client_id: "highwater-demo".into(),
-        transaction_timeout: topology.transaction_timeout,
-        instance: None,
-        smallest_limit: DEFAULT_MESSAGE_LIMIT,
-    }
-}
-
 /// Waits for a broker that has just been started.
-fn connect(topology: &Topology) -> Result<KafkaAdmin, LogError> {
+fn connect(topology: &Topology) -> Result<Arc<dyn Log>, LogError> {
     let give_up = Instant::now() + Duration::from_secs(120);
-    let admin = KafkaAdmin::connect(&kafka_config(topology))?;
+    let log = cluster::connect(&topology.cluster, Client::named("highwater-demo"))?;
     loop {
-        match admin.topics() {
-            Ok(_) => return Ok(admin),
+        match log.admin().topics() {
+            Ok(_) => return Ok(log),
             Err(LogError::Stop(text)) => return Err(LogError::Stop(text)),
             Err(error) if Instant::now() > give_up => return Err(error),
             Err(_) => std::thread::sleep(Duration::from_millis(200)),

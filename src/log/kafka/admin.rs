@@ -49,22 +49,7 @@ impl KafkaAdmin {
         let admin = AdminClient::from_config_and_context(&client, Quiet);
         let admin = admin.map_err(|e| reaction("create an admin client", &e))?;
         let servers = config.properties.get("bootstrap.servers").cloned().unwrap_or_default();
-        Ok(Self { consumer, admin, servers, group: config.group.clone() })
-    }
-
-    /// For the demo and tests of this room: a topic with plain settings.
-    pub fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-        new.config.extend_from_slice(settings);
-        let options = AdminOptions::new().operation_timeout(Some(WAIT)).request_timeout(Some(WAIT));
-        let made = wait(self.admin.create_topics([&new], &options))?;
-        for result in made.map_err(|e| reaction("create a topic", &e))? {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(reaction(&format!("create topic {topic}"), &KafkaError::Global(code))),
-            }
-        }
-        Ok(())
+        Ok(Self { consumer, admin, servers, group: config.client.group.clone() })
     }
 
     fn topic_id(&self, topic: &str) -> Result<TopicId> {
@@ -127,6 +112,10 @@ unsafe fn id_of(event: *mut sys::rd_kafka_event_t) -> std::result::Result<TopicI
     }
 }
 
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(WAIT)).request_timeout(Some(WAIT))
+}
+
 /// The admin futures are woken by the client's own thread; a bare runtime waits for them.
 fn wait<F: Future>(future: F) -> Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -165,8 +154,16 @@ impl Admin for KafkaAdmin {
         }))
     }
 
-    fn create_changelog(&self, topic: &str, partitions: i32) -> Result<()> {
-        self.create(topic, partitions, &[("cleanup.policy", "compact"), ("compression.type", "producer")])?;
+    fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        new.config.extend_from_slice(settings);
+        let made = wait(self.admin.create_topics([&new], &options()))?;
+        for result in made.map_err(|e| reaction("create a topic", &e))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(reaction(&format!("create topic {topic}"), &KafkaError::Global(code))),
+            }
+        }
         // The answer comes before every broker knows the topic.
         let give_up = Instant::now() + 2 * WAIT;
         while self.describe(topic)?.is_none() {
@@ -174,6 +171,17 @@ impl Admin for KafkaAdmin {
                 return Err(LogError::Retry(format!("topic {topic} was created and is not visible yet")));
             }
             std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn delete(&self, topic: &str) -> Result<()> {
+        let deleted = wait(self.admin.delete_topics(&[topic], &options()))?;
+        for result in deleted.map_err(|e| reaction("delete a topic", &e))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {}
+                Err((_, code)) => return Err(reaction(&format!("delete topic {topic}"), &KafkaError::Global(code))),
+            }
         }
         Ok(())
     }
@@ -186,9 +194,9 @@ impl Admin for KafkaAdmin {
         Ok(Bounds { start, end })
     }
 
-    fn creation_hint(&self, topic: &str, partitions: i32) -> String {
+    fn creation_hint(&self, topic: &str, partitions: i32) -> Option<String> {
         let servers = &self.servers;
-        format!("kafka-topics.sh --bootstrap-server {servers} --create --topic {topic} --partitions {partitions}")
+        Some(format!("kafka-topics.sh --bootstrap-server {servers} --create --topic {topic} --partitions {partitions}"))
     }
 
     fn reset_hint(&self, tp: &TopicPartition, to: &str) -> String {

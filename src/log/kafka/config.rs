@@ -2,11 +2,12 @@
 
 use rdkafka::ClientConfig;
 
+use super::super::Isolation;
 use super::KafkaConfig;
 
 fn base(config: &KafkaConfig, role: &str) -> ClientConfig {
     let mut c = ClientConfig::new();
-    c.set("client.id", format!("{}-{role}", config.client_id));
+    c.set("client.id", format!("{}-{role}", config.client.client_id));
     // A missing topic is an error that names the way out, never a topic with default settings.
     c.set("allow.auto.create.topics", "false");
     c.set("reconnect.backoff.max.ms", "2000");
@@ -42,28 +43,44 @@ fn fetching(c: &mut ClientConfig) {
 pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
     let mut c = base(config, &format!("consumer-{worker}"));
     fetching(&mut c);
-    c.set("group.id", &config.group);
+    c.set("group.id", &config.client.group);
     // The batch fetch takes an end of partition for a message and moves the position beyond it; a rebalance, which
     // pauses and resumes what stays assigned, would then skip the next record.
     c.set("enable.partition.eof", "false");
     c.set("partition.assignment.strategy", "cooperative-sticky");
     c.set("statistics.interval.ms", "1000");
-    if let Some(instance) = &config.instance {
-        c.set("group.instance.id", format!("{instance}-{worker}"));
+    if let Some(instance) = instance(config, worker) {
+        c.set("group.instance.id", instance);
     }
     c
 }
 
-pub fn reader(config: &KafkaConfig, worker: usize) -> ClientConfig {
+/// `group.instance.id` of a worker's consumer.
+pub fn instance(config: &KafkaConfig, worker: usize) -> Option<String> {
+    config.client.instance.as_ref().map(|instance| format!("{instance}-{worker}"))
+}
+
+pub fn reader(config: &KafkaConfig, worker: usize, isolation: Isolation) -> ClientConfig {
     let mut c = base(config, &format!("restore-{worker}"));
     fetching(&mut c);
     // librdkafka wants a group for assign(); it is never joined and never committed to.
-    c.set("group.id", format!("{}-restore", config.group));
+    c.set("group.id", format!("{}-restore", config.client.group));
     c.set("enable.partition.eof", "true");
+    if isolation == Isolation::Uncommitted {
+        c.set("isolation.level", "read_uncommitted");
+    }
     c
 }
 
-pub fn producer(config: &KafkaConfig, transactional_id: &str) -> ClientConfig {
+/// No batch will be larger than `limit`.
+pub fn producer(config: &KafkaConfig, transactional_id: &str, limit: usize) -> ClientConfig {
+    let mut c = appender(config, limit);
+    c.set("transactional.id", transactional_id);
+    c.set("transaction.timeout.ms", config.client.transaction_timeout.as_millis().to_string());
+    c
+}
+
+pub fn appender(config: &KafkaConfig, limit: usize) -> ClientConfig {
     let mut c = base(config, "producer");
     let defaults = [
         ("compression.type", "lz4"),
@@ -80,9 +97,8 @@ pub fn producer(config: &KafkaConfig, transactional_id: &str) -> ClientConfig {
     // The engine knows each topic's limit and refuses what exceeds it; the client must not refuse before.
     c.set("message.max.bytes", "1000000000");
     // The broker's limit is one of batches: a batch of many records must never exceed what one record may.
-    c.set("batch.size", config.smallest_limit.saturating_sub(1024).clamp(1024, 1_000_000).to_string());
-    c.set("transactional.id", transactional_id);
-    c.set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string());
+    c.set("batch.size", limit.saturating_sub(1024).clamp(1024, 1_000_000).to_string());
+    c.set("enable.idempotence", "true");
     c.set("partitioner", "murmur2_random");
     // Acknowledged offsets are the stores' checkpoints.
     c.set("delivery.report.only.error", "false");

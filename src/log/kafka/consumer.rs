@@ -11,9 +11,9 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
-use super::super::{Bounds, Event, GroupConsumer, LogError, Membership, Result, TopicPartition};
+use super::super::{Bounds, Event, GroupConsumer, LogError, Membership, Result, TopicPartition, check_membership};
 use super::context::Context;
-use super::errors::{NativeError, reaction};
+use super::errors::reaction;
 use super::fetch::FetchQueue;
 use super::{KafkaConfig, config};
 use crate::record::Record;
@@ -28,6 +28,8 @@ pub struct KafkaConsumer {
     /// cannot end is worse than a client that lives until its process does. `leave` closes it, with a deadline.
     consumer: ManuallyDrop<BaseConsumer<Context>>,
     left: bool,
+    group: String,
+    instance: Option<String>,
 }
 
 impl Drop for KafkaConsumer {
@@ -42,7 +44,8 @@ impl KafkaConsumer {
         let consumer = BaseConsumer::from_config_and_context(&client, Context::default())
             .map_err(|e| reaction("create a consumer", &e))?;
         let queue = FetchQueue::new(consumer.client().native_ptr());
-        Ok(Self { queue, consumer: ManuallyDrop::new(consumer), left: false })
+        let (group, instance) = (config.client.group.clone(), config::instance(config, worker));
+        Ok(Self { queue, consumer: ManuallyDrop::new(consumer), left: false, group, instance })
     }
 
     /// Serves rebalances, statistics and errors. A message that slipped into the main queue before its partition was
@@ -150,8 +153,8 @@ impl GroupConsumer for KafkaConsumer {
             return Err(LogError::Rejoin("the assignment was lost".into()));
         }
         let native = self.consumer.client().native_ptr();
-        // SAFETY: the client is alive; the metadata object and its serialized form are ours and released here.
-        let (member, generation, encoded) = unsafe {
+        // SAFETY: the client is alive; the metadata object is ours and released here.
+        let (member, generation) = unsafe {
             let metadata = sys::rd_kafka_consumer_group_metadata(native);
             if metadata.is_null() {
                 return Err(LogError::Rejoin("not a member of the group".into()));
@@ -159,18 +162,11 @@ impl GroupConsumer for KafkaConsumer {
             let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
             let member = CStr::from_ptr(member).to_string_lossy().into_owned();
             let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
-            let (mut bytes, mut len) = (std::ptr::null_mut(), 0);
-            let error = NativeError::take(sys::rd_kafka_consumer_group_metadata_write(metadata, &mut bytes, &mut len));
             sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-            if let Some(error) = error {
-                return Err(LogError::Retry(error.text));
-            }
-            let encoded = std::slice::from_raw_parts(bytes.cast::<u8>(), len).to_vec();
-            sys::rd_kafka_mem_free(native, bytes);
-            (member, generation, encoded)
+            (member, generation)
         };
         check_membership(&member, generation)?;
-        Ok(Membership { member, generation, encoded })
+        Ok(Membership { group: self.group.clone(), member, generation, instance: self.instance.clone() })
     }
 
     fn heard(&self, tp: &TopicPartition) -> Option<Bounds> {
@@ -223,25 +219,9 @@ impl GroupConsumer for KafkaConsumer {
     }
 }
 
-/// The client resets its member id and generation in the background when it leaves or is thrown out, and the broker
-/// skips its fencing for exactly these values: an offset commit with them would pass whoever owns the partition.
-fn check_membership(member: &str, generation: i32) -> Result<()> {
-    if member.is_empty() || generation < 0 {
-        return Err(LogError::Rejoin("between two generations of the group".into()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memberships_that_the_broker_would_not_fence_are_refused() {
-        assert!(check_membership("member", 1).is_ok());
-        assert!(matches!(check_membership("", 1), Err(LogError::Rejoin(_))));
-        assert!(matches!(check_membership("member", -1), Err(LogError::Rejoin(_))));
-    }
 
     /// A client that is in no group is in the state of one between two generations.
     #[test]

@@ -1,64 +1,56 @@
 //! The log on Apache Kafka. The only room that knows librdkafka, and the only one with `unsafe`.
 
 mod admin;
+mod appender;
 mod config;
 mod consumer;
 mod context;
+mod deliveries;
 mod errors;
 mod fetch;
 mod producer;
 mod reader;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Admin, GroupConsumer, Log, Producer, Reader, Result};
+use super::{Admin, Appender, Client, DEFAULT_MESSAGE_LIMIT, GroupConsumer, Isolation, Log, Producer, Reader, Result};
 
-pub use admin::KafkaAdmin;
+use admin::KafkaAdmin;
 
 /// How to reach the cluster, and as whom.
 #[derive(Debug, Clone)]
-pub struct KafkaConfig {
+struct KafkaConfig {
     /// The user's librdkafka properties, checked by the topology.
-    pub properties: BTreeMap<String, String>,
-    pub group: String,
-    pub client_id: String,
-    pub transaction_timeout: Duration,
-    /// `group.instance.id` prefix, for static membership.
-    pub instance: Option<String>,
-    /// The smallest `max.message.bytes` among the output topics.
-    pub smallest_limit: usize,
+    properties: BTreeMap<String, String>,
+    client: Client,
 }
 
 #[cfg(test)]
 impl KafkaConfig {
     /// For clients that never reach a broker.
     fn of_nowhere() -> Self {
-        Self {
-            properties: [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into(),
-            group: "nobody".into(),
-            client_id: "test".into(),
-            transaction_timeout: Duration::from_secs(10),
-            instance: None,
-            smallest_limit: super::DEFAULT_MESSAGE_LIMIT,
-        }
+        let properties = [("bootstrap.servers".to_string(), "127.0.0.1:1".to_string())].into();
+        Self { properties, client: Client::named("nobody") }
     }
 }
 
 pub struct KafkaLog {
     config: KafkaConfig,
     admin: KafkaAdmin,
+    /// The smallest `max.message.bytes` among the output topics.
+    smallest_limit: AtomicUsize,
 }
 
 impl KafkaLog {
-    pub fn connect(config: KafkaConfig) -> Result<Self> {
+    pub fn connect(properties: BTreeMap<String, String>, client: Client) -> Result<Self> {
+        let config = KafkaConfig { properties, client };
         let admin = KafkaAdmin::connect(&config)?;
-        Ok(Self { config, admin })
+        Ok(Self { config, admin, smallest_limit: AtomicUsize::new(DEFAULT_MESSAGE_LIMIT) })
     }
 
-    /// Output topics are known only after the first look at the cluster.
-    pub fn set_smallest_limit(&mut self, bytes: usize) {
-        self.config.smallest_limit = bytes;
+    fn batch_limit(&self) -> usize {
+        self.smallest_limit.load(Ordering::SeqCst)
     }
 }
 
@@ -72,10 +64,18 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(producer::KafkaProducer::connect(&self.config, transactional_id)?))
+        Ok(Box::new(producer::KafkaProducer::connect(&self.config, transactional_id, self.batch_limit())?))
     }
 
-    fn reader(&self, worker: usize) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(reader::KafkaReader::connect(&self.config, worker)?))
+    fn appender(&self) -> Result<Box<dyn Appender>> {
+        Ok(Box::new(appender::KafkaAppender::connect(&self.config, self.batch_limit())?))
+    }
+
+    fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(reader::KafkaReader::connect(&self.config, worker, isolation)?))
+    }
+
+    fn limit_batches(&self, bytes: usize) {
+        self.smallest_limit.store(bytes, Ordering::SeqCst);
     }
 }

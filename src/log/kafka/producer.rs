@@ -1,69 +1,23 @@
-//! A transactional producer.
-//!
-//! Commits call librdkafka directly: rust-rdkafka's `commit_transaction` polls in steps of 100 ms that always run to
-//! their end, which costs about 100 ms a commit; the native call costs about one, because the threaded producer serves
-//! delivery reports beside it. For the same reason the outcome is read from the native error object, whose flags say
-//! whether a transaction is undecided, to be aborted, or lost.
+//! A transactional producer: the raw commit call, acknowledged offsets, errors by the reaction they demand.
 
+use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka_sys as sys;
 use rustc_hash::FxHashMap;
 
 use super::super::{Ended, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
-use super::context::log_line;
+use super::deliveries::{Deliveries, Slot, send};
 use super::errors::{NativeError, reaction};
 use super::{KafkaConfig, config};
-
-/// What the delivery thread tells the worker.
-#[derive(Default)]
-struct Deliveries {
-    failed: Mutex<Option<(RDKafkaErrorCode, String)>>,
-}
-
-/// Where the acknowledged offsets of one partition go.
-type Slot = Arc<AtomicI64>;
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason, "producer");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Slot;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: Self::DeliveryOpaque) {
-        match result {
-            Ok(message) => {
-                slot.fetch_max(message.offset(), Ordering::SeqCst);
-            }
-            // What an abort throws out of the queue is no failure.
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight), _)) => {
-            }
-            Err((error, message)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let mut failed = self.failed.lock().unwrap_or_else(|p| p.into_inner());
-                failed.get_or_insert_with(|| (code, format!("{}: {error}", message.topic())));
-            }
-        }
-    }
-}
 
 pub struct KafkaProducer {
     producer: ManuallyDrop<ThreadedProducer<Deliveries>>,
@@ -81,11 +35,11 @@ pub struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    pub fn connect(config: &KafkaConfig, transactional_id: &str) -> Result<Self> {
-        let client = config::producer(config, transactional_id);
+    pub fn connect(config: &KafkaConfig, transactional_id: &str, limit: usize) -> Result<Self> {
+        let client = config::producer(config, transactional_id, limit);
         let producer = ThreadedProducer::from_config_and_context(&client, Deliveries::default())
             .map_err(|e| reaction("create a producer", &e))?;
-        let timeout = config.transaction_timeout;
+        let timeout = config.client.transaction_timeout;
         Ok(Self {
             producer: ManuallyDrop::new(producer),
             abandoned: false,
@@ -118,21 +72,6 @@ impl KafkaProducer {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
-    /// A delivery that failed for a reason that will not pass: processing the same records again would fail for ever.
-    fn hopeless_delivery(&self) -> Option<LogError> {
-        use RDKafkaErrorCode::*;
-        let failed = self.producer.context().failed.lock().unwrap_or_else(|p| p.into_inner());
-        let (code, text) = failed.as_ref()?;
-        let hint = match code {
-            MessageSizeTooLarge => "raise max.message.bytes of the topic, or the broker's message.max.bytes",
-            TopicAuthorizationFailed => "grant the principal Write on the topic",
-            UnknownTopicOrPartition | UnknownTopic | UnknownPartition => "create the topic and start again",
-            InvalidRecord => "the topic refuses the record: compacted topics need keys",
-            _ => return None,
-        };
-        Some(LogError::Stop(format!("{text}: {hint}")))
-    }
-
     fn check(&self, call: &str, error: *mut sys::rd_kafka_error_t) -> Result<()> {
         // SAFETY: fresh from a librdkafka call; nobody else holds it.
         self.judge(call, unsafe { NativeError::take(error) })
@@ -141,7 +80,7 @@ impl KafkaProducer {
     fn judge(&self, call: &str, error: Option<NativeError>) -> Result<()> {
         match error {
             None => Ok(()),
-            Some(error) => match self.hopeless_delivery() {
+            Some(error) => match self.producer.context().hopeless() {
                 Some(stop) if !error.retriable => Err(stop),
                 _ => Err(error.reaction(call, self.age(), self.timeout)),
             },
@@ -162,15 +101,24 @@ impl Drop for KafkaProducer {
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Sends offsets; `client` is a live producer's address.
-fn call_send_offsets(client: usize, list: &TopicPartitionList, encoded: &[u8], wait: Duration) -> Option<NativeError> {
-    // SAFETY: the caller keeps the client alive, for ever if this does not return; the metadata object is read from
-    // bytes that librdkafka wrote, and released here.
+fn call_send_offsets(
+    client: usize,
+    list: &TopicPartitionList,
+    who: &Membership,
+    wait: Duration,
+) -> Option<NativeError> {
+    let text = |s: &str| CString::new(s).unwrap_or_default();
+    let (group, member) = (text(&who.group), text(&who.member));
+    let instance = who.instance.as_deref().map(text);
+    // SAFETY: the caller keeps the client alive, for ever if this does not return; the strings live as long as the call
+    // that copies them, and the metadata object is released here.
     unsafe {
-        let mut metadata = std::ptr::null_mut();
-        let error = sys::rd_kafka_consumer_group_metadata_read(&mut metadata, encoded.as_ptr().cast(), encoded.len());
-        if let Some(error) = NativeError::take(error) {
-            return Some(error);
-        }
+        let metadata = sys::rd_kafka_consumer_group_metadata_new_with_genid(
+            group.as_ptr(),
+            who.generation,
+            member.as_ptr(),
+            instance.as_ref().map_or(std::ptr::null(), |i| i.as_ptr()),
+        );
         let error = sys::rd_kafka_send_offsets_to_transaction(client as *mut _, list.ptr(), metadata, millis(wait));
         sys::rd_kafka_consumer_group_metadata_destroy(metadata);
         NativeError::take(error)
@@ -197,7 +145,7 @@ impl Producer for KafkaProducer {
     }
 
     fn begin(&mut self) -> Result<()> {
-        self.producer.context().failed.lock().unwrap_or_else(|p| p.into_inner()).take();
+        self.producer.context().forget();
         self.begun = Some(Instant::now());
         self.doubtful = false;
         // SAFETY: the client is alive.
@@ -209,32 +157,7 @@ impl Producer for KafkaProducer {
             Some(partition) => self.slot(record.topic, partition),
             None => self.nobody.clone(),
         };
-        let mut r: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to(record.topic, slot);
-        r.partition = record.partition;
-        r.key = record.key;
-        r.payload = record.value;
-        r.timestamp = record.timestamp;
-        if !record.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            r.headers =
-                Some(record.headers.iter().fold(headers, |h, (key, value)| h.insert(Header { key, value: *value })));
-        }
-        match self.producer.send(r) {
-            Ok(()) => Ok(Sent::Queued),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(Sent::Full),
-            Err((error, _)) => {
-                let text = format!("produce to {}: {error}", record.topic);
-                Err(match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::UnknownTopic) => {
-                        LogError::Stop(text)
-                    }
-                    Some(RDKafkaErrorCode::UnknownPartition) => LogError::Stop(text),
-                    // The producer is fatal or its transaction is to be aborted: the next commit tells which.
-                    Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => LogError::Restore(text),
-                    _ => LogError::Rejoin(text),
-                })
-            }
-        }
+        send(&self.producer, record, slot)
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()> {
@@ -249,11 +172,11 @@ impl Producer for KafkaProducer {
         }
         // On a thread of its own: librdkafka forgets to answer this call when its producer id is renewed under it
         // (deliveries that time out while a broker is away), whatever timeout it was given.
-        let (client, encoded) = (self.native() as usize, who.encoded.clone());
+        let (client, who) = (self.native() as usize, who.clone());
         let (tell, told) = channel();
         let call = move || {
             // Nobody listens any more once the call was given up.
-            let _ = tell.send(call_send_offsets(client, &list, &encoded, wait));
+            let _ = tell.send(call_send_offsets(client, &list, &who, wait));
         };
         let spawned = std::thread::Builder::new().name("send-offsets".into()).spawn(call);
         spawned.map_err(|e| LogError::Retry(format!("cannot start a thread: {e}")))?;
@@ -308,8 +231,8 @@ mod tests {
 
     #[test]
     fn a_transaction_without_offsets_is_refused() {
-        let mut producer = KafkaProducer::connect(&KafkaConfig::of_nowhere(), "id").unwrap();
-        let who = Membership { member: "member".into(), generation: 1, encoded: Vec::new() };
+        let mut producer = KafkaProducer::connect(&KafkaConfig::of_nowhere(), "id", 1 << 20).unwrap();
+        let who = Membership { group: "g".into(), member: "member".into(), generation: 1, instance: None };
         let refused = producer.send_offsets(&[], &who, Duration::from_secs(1));
         assert!(matches!(refused, Err(LogError::Restore(_))), "{refused:?}");
     }

@@ -1,4 +1,4 @@
-//! Restores: single partitions read to their end, `read_committed`.
+//! Restores: single partitions read to their end.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::super::{Event, Reader, Result, TopicPartition};
+use super::super::{Event, Isolation, Reader, Result, TopicPartition};
 use super::context::Context;
 use super::errors::reaction;
 use super::fetch::FetchQueue;
@@ -20,8 +20,8 @@ pub struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub fn connect(config: &KafkaConfig, worker: usize) -> Result<Self> {
-        let client = config::reader(config, worker);
+    pub fn connect(config: &KafkaConfig, worker: usize, isolation: Isolation) -> Result<Self> {
+        let client = config::reader(config, worker, isolation);
         let consumer = BaseConsumer::from_config_and_context(&client, Context::default())
             .map_err(|e| reaction("create a reader", &e))?;
         let queue = FetchQueue::new(consumer.client().native_ptr());

@@ -61,7 +61,8 @@ streams:
     fn no_form_shows_a_secret() {
         let env = |name: &str| (name != "BROKERS").then(|| "CANARY-of-a-secret".to_owned());
         let loaded = Topology::parse(SAMPLE, "topology.yaml", Path::new(""), Mode::Run, &env).unwrap();
-        assert_eq!(loaded.topology.kafka["sasl.password"], "CANARY-of-a-secret");
+        let crate::topology::Cluster::Kafka(properties) = &loaded.topology.cluster else { panic!("not Kafka") };
+        assert_eq!(properties["sasl.password"], "CANARY-of-a-secret");
         for form in [Form::Text, Form::Tree, Form::Mermaid, Form::Dot, Form::Json] {
             assert!(!describe(&loaded.topology, form).contains("CANARY"), "{form:?}");
         }
