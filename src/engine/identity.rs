@@ -3,9 +3,11 @@
 //! Transactional ids derive from it, so that a restarted instance ends what its predecessor left open. Two processes
 //! under one name would fence each other for ever; the lock keeps the second one out.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use crate::log::lock::{DirectoryLock, Taken};
 
 use super::clock::Clock;
 
@@ -15,18 +17,19 @@ pub struct Identity {
     /// The number of workers the instance ran with before, if that was more.
     pub retired_workers: usize,
     directory: PathBuf,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
-const LOCK: &str = "lock";
 const NAME: &str = "instance";
 
 impl Identity {
     /// Locks the state directory, making it if it is not there.
     pub fn claim(directory: &Path, application: &str, threads: usize, clock: &dyn Clock) -> Result<Self, String> {
         let context = |what: &str, e: std::io::Error| format!("{what} {}: {e}", directory.display());
-        std::fs::create_dir_all(directory).map_err(|e| context("cannot make the state directory", e))?;
-        let lock = lock(directory)?;
+        let lock = DirectoryLock::take(directory).map_err(|taken| match taken {
+            Taken::InUse(owner) => format!("state {} is in use by {owner}; use --state DIR", directory.display()),
+            Taken::Failed(text) => text,
+        })?;
         let path = directory.join(NAME);
         let kept = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
@@ -76,26 +79,6 @@ fn new_name(clock: &dyn Clock) -> Result<String, String> {
     let mut bytes = [0u8; 8];
     clock.random(&mut bytes)?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
-}
-
-fn lock(directory: &Path) -> Result<File, String> {
-    let path = directory.join(LOCK);
-    let context = |e: std::io::Error| format!("cannot lock {}: {e}", path.display());
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(context)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let owner = if pid.trim().is_empty() { "another process".into() } else { format!("pid {}", pid.trim()) };
-            return Err(format!("state {} is in use by {owner}; use --state DIR", directory.display()));
-        }
-        Err(TryLockError::Error(e)) => return Err(context(e)),
-    }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(context)?;
-    write!(file, "{}", std::process::id()).map_err(context)?;
-    Ok(file)
 }
 
 #[cfg(test)]

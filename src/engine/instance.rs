@@ -32,13 +32,13 @@ pub struct Instance {
 impl Instance {
     /// Claims the state directory, opens the state, waits for a cluster, surveys it.
     pub fn start(topology: Topology, stop: &dyn Fn() -> bool) -> Result<Option<Self>> {
-        Self::start_on(topology, &|topology, client| cluster::connect(&topology.cluster, client), stop)
+        Self::start_on(topology, |topology, client| cluster::connect(&topology.cluster, client), stop)
     }
 
     /// The same on a log that is not the topology's.
     pub fn start_on(
         topology: Topology,
-        connect: &dyn Fn(&Topology, Client) -> Result<Arc<dyn Log>>,
+        connect: impl FnOnce(&Topology, Client) -> Result<Arc<dyn Log>>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -8,6 +8,7 @@
 
 pub mod embedded;
 pub mod kafka;
+pub mod lock;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -215,6 +216,21 @@ fn check_membership(member: &str, generation: i32) -> Result<()> {
         return Err(LogError::Rejoin("between two generations of the group".into()));
     }
     Ok(())
+}
+
+/// What it demands that a producer is fenced, `age` being how long its transaction has been open.
+///
+/// The coordinator fences it once its transaction outlived its timeout: a stall, and we start over. Fenced before that,
+/// another process uses the same transactional id: starting over would fence it in turn, for ever.
+fn fenced(text: &str, age: Duration, timeout: Duration) -> LogError {
+    if age >= timeout {
+        return LogError::Restore(text.into());
+    }
+    LogError::Stop(format!(
+        "{text}: another process uses this instance's transactional id. Each instance needs a state directory of its own \
+         that was never copied; stop the other process, or remove this one's state directory (its stores are restored \
+         from their changelogs)"
+    ))
 }
 
 /// Reads single partitions to their end without a group: restores.

@@ -1,10 +1,49 @@
 //! The log inside this process, by Kafka's rules.
+//!
+//! Topics of partitions of offsets; transactions whose markers take an offset on every partition they touched; the last
+//! stable offset, below which readers of committed records stay; transactional ids with epochs that fence; groups with
+//! generations and cooperative rebalances; offsets that are unstable while a transaction holds them; compaction. The same
+//! suite of cases runs on Kafka and on this: where the two differ, this one is wrong.
+//!
+//! One process has it at a time. On disk it is a RocksDB database of its own, its write-ahead log on and synced where a
+//! transaction commits: a process that dies at any instruction leaves a log that the next one goes on with.
+//!
+//! ```text
+//! producer ─▶ buffer ─▶ broker (topics, transactions, groups) ─▶ storage (disk or memory)
+//! consumer, reader ─▶ fetch ─┘         ▲ housekeeper: what lingers, time, the cleaner
+//! ```
+
+mod admin;
+mod assignor;
+mod batch;
+mod broker;
+mod buffer;
+mod cleaner;
+mod consumer;
+mod disk;
+mod fetch;
+mod groups;
+mod housekeeper;
+mod layout;
+mod moments;
+mod partitioner;
+mod producer;
+mod reader;
+mod storage;
+mod topics;
+mod transactions;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 
-use super::{Admin, Appender, Client, GroupConsumer, Isolation, Log, Producer, Reader, Result};
+use super::lock::{DirectoryLock, Taken};
+use super::{Admin, Appender, Client, GroupConsumer, Isolation, Log, LogError, Producer, Reader, Result};
+use admin::EmbeddedAdmin;
+use broker::Broker;
+use buffer::Buffer;
+use housekeeper::Housekeeper;
+use storage::Storage;
 
 /// Whose clock the coordinators go by.
 #[derive(Debug, Clone)]
@@ -15,42 +54,91 @@ pub enum Time {
     Manual(Arc<AtomicI64>),
 }
 
+/// What every client of one log shares. The log is closed when the last of them goes.
+struct Handle {
+    // Before the lock: fields drop in this order, and the database must be closed before another process opens it.
+    housekeeper: Option<Housekeeper>,
+    admin: EmbeddedAdmin,
+    broker: Arc<Broker>,
+    _lock: Option<DirectoryLock>,
+}
+
+impl Handle {
+    fn new(broker: Broker, place: String, lock: Option<DirectoryLock>) -> Self {
+        let broker = Arc::new(broker);
+        let housekeeper = broker.waits().then(|| Housekeeper::start(broker.clone()));
+        Self { housekeeper, admin: EmbeddedAdmin { broker: broker.clone(), place }, broker, _lock: lock }
+    }
+
+    /// For a producer; what lingers in it is written by the housekeeper.
+    fn buffer(&self) -> Arc<Mutex<Buffer>> {
+        let buffer = Arc::new(Mutex::new(Buffer::new(self.broker.clone())));
+        if let Some(housekeeper) = &self.housekeeper {
+            housekeeper.look_after(&buffer);
+        }
+        buffer
+    }
+}
+
 #[derive(Clone)]
 pub struct EmbeddedLog {
+    handle: Arc<Handle>,
     client: Client,
 }
 
 impl EmbeddedLog {
     /// The log that lies in a directory; made if there is none. A second process on it is refused.
-    pub fn open(_path: &Path, _client: Client) -> Result<Self> {
-        todo!()
+    pub fn open(path: &Path, client: Client) -> Result<Self> {
+        let place = path.display().to_string();
+        let lock = DirectoryLock::take(path).map_err(|taken| {
+            LogError::Stop(match taken {
+                Taken::InUse(owner) => {
+                    format!("the embedded log {place} is in use by {owner}: one process at a time has it")
+                }
+                Taken::Failed(text) => text,
+            })
+        })?;
+        let storage = Storage::Disk(disk::Disk::open(&path.join("data")).map_err(LogError::Stop)?);
+        let broker = Broker::open(storage, Time::System).map_err(LogError::Stop)?;
+        Ok(Self { handle: Arc::new(Handle::new(broker, place, Some(lock))), client })
     }
 
     /// A log that lives as long as its handles.
-    pub fn in_memory(client: Client, _time: Time) -> Self {
-        Self { client }
+    pub fn in_memory(client: Client, time: Time) -> Result<Self> {
+        let broker = Broker::open(Storage::in_memory(), time).map_err(LogError::Stop)?;
+        Ok(Self { handle: Arc::new(Handle::new(broker, "the log in memory".into(), None)), client })
     }
 
     /// The same log for another client: another application, a loader, a reader.
     pub fn as_client(&self, client: Client) -> Self {
         Self { client, ..self.clone() }
     }
+
+    fn broker(&self) -> &Broker {
+        &self.handle.broker
+    }
 }
 
 impl Log for EmbeddedLog {
     fn admin(&self) -> &dyn Admin {
-        todo!()
+        &self.handle.admin
     }
-    fn group_consumer(&self, _worker: usize) -> Result<Box<dyn GroupConsumer>> {
-        todo!()
+
+    fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>> {
+        let name = format!("{}-{worker}", self.client.client_id);
+        Ok(Box::new(consumer::EmbeddedConsumer::new(self.handle.clone(), &self.client.group, name)))
     }
-    fn producer(&self, _transactional_id: &str) -> Result<Box<dyn Producer>> {
-        todo!()
+
+    fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
+        let timeout = self.client.transaction_timeout;
+        Ok(Box::new(producer::EmbeddedProducer::new(self.handle.clone(), transactional_id, timeout)))
     }
+
     fn appender(&self) -> Result<Box<dyn Appender>> {
-        todo!()
+        Ok(Box::new(producer::EmbeddedAppender::new(self.handle.clone())))
     }
-    fn reader(&self, _worker: usize, _isolation: Isolation) -> Result<Box<dyn Reader>> {
-        todo!("{:?}", self.client)
+
+    fn reader(&self, _worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(reader::EmbeddedReader::new(self.handle.clone(), isolation)))
     }
 }

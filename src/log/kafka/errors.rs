@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 
-use super::super::LogError;
+use super::super::{LogError, fenced};
 
 /// An error object of librdkafka's transactional calls, owned.
 pub struct NativeError {
@@ -41,17 +41,10 @@ impl NativeError {
     }
 
     /// The reaction, `age` being how long the transaction has been open.
-    ///
-    /// A producer is fenced by the coordinator once its transaction outlived its timeout: a stall, and we start over.
-    /// Fenced before that, another process uses the same transactional id: starting over would fence it in turn, for ever.
     pub fn reaction(self, call: &str, age: Duration, timeout: Duration) -> LogError {
         let text = format!("{call}: {}", self.text);
-        if is_fenced(self.code) && age < timeout {
-            return LogError::Stop(format!(
-                "{text}: another process uses this instance's transactional id. Each instance needs a state directory \
-                 of its own that was never copied; stop the other process, or remove this one's state directory \
-                 (its stores are restored from their changelogs)"
-            ));
+        if is_fenced(self.code) {
+            return fenced(&text, age, timeout);
         }
         if self.fatal {
             LogError::Restore(text)

@@ -1,0 +1,99 @@
+//! The embedded log's database. The only file of this room that knows RocksDB.
+//!
+//! Unlike the stores' it has its write-ahead log on: it *is* the log. Every write survives the process as soon as it
+//! returns; those that must survive the machine are synced. Batches go to blob files, so that compaction does not write
+//! them again and again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+};
+
+use super::storage::{Found, Result};
+
+pub struct Disk {
+    db: DB,
+    lasting: WriteOptions,
+}
+
+fn failed(what: &str, error: &rocksdb::Error) -> String {
+    let text = error.to_string();
+    let hint = if text.contains("No space left") { ": free some disk space and start again" } else { "" };
+    format!("cannot {what} the embedded log: {text}{hint}")
+}
+
+impl Disk {
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&Cache::new_lru_cache(8 << 20));
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_block_based_table_factory(&table);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(32 << 20);
+        options.set_max_write_buffer_number(3);
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(4096);
+        options.set_blob_file_size(256 << 20);
+        options.set_blob_compression_type(DBCompressionType::Lz4);
+        options.set_enable_blob_gc(true);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(256);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(4 << 20);
+        let db = DB::open(&options, path).map_err(|e| failed(&format!("open {} for", path.display()), &e))?;
+        let mut lasting = WriteOptions::default();
+        lasting.set_sync(true);
+        Ok(Self { db, lasting })
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Arc<Vec<u8>>>> {
+        Ok(self.db.get(key).map_err(|e| failed("read", &e))?.map(Arc::new))
+    }
+
+    pub fn at_most(&self, prefix: &[u8], key: &[u8]) -> Result<Found> {
+        self.seek(prefix, IteratorMode::From(key, Direction::Reverse))
+    }
+
+    pub fn at_least(&self, prefix: &[u8], key: &[u8]) -> Result<Found> {
+        self.seek(prefix, IteratorMode::From(key, Direction::Forward))
+    }
+
+    fn seek(&self, prefix: &[u8], mode: IteratorMode<'_>) -> Result<Found> {
+        match self.db.iterator(mode).next() {
+            None => Ok(None),
+            Some(Err(error)) => Err(failed("read", &error)),
+            Some(Ok((key, value))) => Ok(key.starts_with(prefix).then(|| (key.into_vec(), Arc::new(value.into_vec())))),
+        }
+    }
+
+    pub fn remove_all(&self, prefix: &[u8]) -> Result<()> {
+        let mut end = prefix.to_vec();
+        // No prefix of ours ends in 255 all through: it begins with a letter.
+        while end.last() == Some(&u8::MAX) {
+            end.pop();
+        }
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        let mut batch = WriteBatch::default();
+        batch.delete_range(prefix, &end[..]);
+        self.db.write(batch).map_err(|e| failed("write", &e))
+    }
+
+    pub fn write(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)], lasting: bool) -> Result<()> {
+        let mut batch = WriteBatch::with_capacity_bytes(
+            changes.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len) + 16).sum(),
+        );
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        let written = if lasting { self.db.write_opt(batch, &self.lasting) } else { self.db.write(batch) };
+        written.map_err(|e| failed("write", &e))
+    }
+}

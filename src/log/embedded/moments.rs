@@ -1,0 +1,47 @@
+//! What a real cluster does when it pleases, on demand: for the contract suite and the simulation.
+
+use super::EmbeddedLog;
+use super::cleaner;
+use crate::log::{LogError, Result, TopicPartition};
+
+impl EmbeddedLog {
+    /// From now on markers come late to a partition: the transactions that end stay open there.
+    pub fn hold_markers(&self, tp: &TopicPartition) -> Result<()> {
+        let mut state = self.broker().enter()?;
+        let place = state.place(tp).ok_or_else(|| LogError::Retry(format!("no partition {tp}")))?;
+        state.held.insert(place);
+        Ok(())
+    }
+
+    /// From now on committed offsets of a group become stable late.
+    pub fn hold_offsets(&self, group: &str) -> Result<()> {
+        self.broker().enter()?.held_groups.insert(group.to_string());
+        Ok(())
+    }
+
+    /// Whatever was held back comes.
+    pub fn release_held(&self) -> Result<()> {
+        {
+            let mut state = self.broker().enter()?;
+            state.held.clear();
+            state.held_groups.clear();
+        }
+        self.broker().settle_all()
+    }
+
+    /// The group's session with a member ends, and the member does not know.
+    pub fn expire_member(&self, group: &str, member: &str) -> Result<()> {
+        let mut state = self.broker().enter()?;
+        if let Some(group) = state.groups.get_mut(group) {
+            group.remove(member);
+        }
+        state.balance();
+        self.broker().announce(&mut state);
+        Ok(())
+    }
+
+    /// Compacts now, whether it is due or not.
+    pub fn clean(&self) -> Result<()> {
+        cleaner::clean(self.broker(), false)
+    }
+}

@@ -1,0 +1,45 @@
+//! A directory that one process has to itself.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+const NAME: &str = "lock";
+
+/// Held for as long as it lives.
+#[derive(Debug)]
+pub struct DirectoryLock(#[expect(dead_code, reason = "open is what it is for")] File);
+
+/// Why a directory cannot be locked.
+#[derive(Debug)]
+pub enum Taken {
+    /// By a process, in words: `pid 17`.
+    InUse(String),
+    Failed(String),
+}
+
+impl DirectoryLock {
+    /// Makes the directory if there is none.
+    pub fn take(directory: &Path) -> Result<Self, Taken> {
+        let failed = |e: std::io::Error| Taken::Failed(format!("cannot lock {}: {e}", directory.display()));
+        std::fs::create_dir_all(directory)
+            .map_err(|e| Taken::Failed(format!("cannot make the directory {}: {e}", directory.display())))?;
+        let path = directory.join(NAME);
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Its owner may not have written it yet.
+                let _ = file.read_to_string(&mut pid);
+                let pid = pid.trim();
+                return Err(Taken::InUse(if pid.is_empty() { "another process".into() } else { format!("pid {pid}") }));
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        write!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self(file))
+    }
+}
