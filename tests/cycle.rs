@@ -137,6 +137,9 @@ impl Log for Fake {
     fn group_consumer(&self, _: usize) -> Result<Box<dyn GroupConsumer>> {
         Ok(Box::new(self.clone()))
     }
+    fn as_client(&self, _: Client) -> Result<Arc<dyn Log>> {
+        Ok(Arc::new(self.clone()))
+    }
     fn appender(&self) -> Result<Box<dyn Appender>> {
         unreachable!("the engine writes in transactions")
     }

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod describe;
 pub mod file_arg;
+mod read_back;
 pub mod run;
 pub mod validate;
 
@@ -51,7 +52,7 @@ enum Command {
     /// Look at a topology without running it: needs neither a broker nor secrets.
     #[command(subcommand)]
     Topology(TopologyCommand),
-    /// The whole story on a Kafka of its own: a real Debezium capture in, anonymized rows out.
+    /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
     Demo(demo::Args),
 }
 

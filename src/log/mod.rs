@@ -117,6 +117,8 @@ pub trait Log: Send + Sync {
     /// A producer without transactions.
     fn appender(&self) -> Result<Box<dyn Appender>>;
     fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>>;
+    /// The same log for another client: another application, a loader, an auditor.
+    fn as_client(&self, client: Client) -> Result<Arc<dyn Log>>;
     /// No batch of producers made from now on may be larger: output topics are known only after the first look.
     fn limit_batches(&self, _bytes: usize) {}
 }

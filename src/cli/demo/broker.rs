@@ -13,9 +13,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn start(program: &Path, dir: &Path, _stopped: &dyn Fn() -> bool) -> Result<Self, LogError> {
+    pub fn start(program: &Path, dir: &Path) -> Result<Self, LogError> {
         let port = free_port().map_err(|e| LogError::Stop(format!("no free port: {e}")))?;
-        println!("starting Apache Kafka on 127.0.0.1:{port}");
         let child = Command::new(program)
             .arg(port.to_string())
             .arg(dir)
@@ -24,7 +23,10 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|e| {
-                LogError::Stop(format!("cannot start {}: {e}; run `make demo` in the repository", program.display()))
+                LogError::Stop(format!(
+                    "cannot start {}: {e}; run `make demo-kafka` in the repository",
+                    program.display()
+                ))
             })?;
         Ok(Self { child, port })
     }

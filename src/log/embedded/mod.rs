@@ -109,11 +109,6 @@ impl EmbeddedLog {
         Ok(Self { handle: Arc::new(Handle::new(broker, "the log in memory".into(), None)), client })
     }
 
-    /// The same log for another client: another application, a loader, a reader.
-    pub fn as_client(&self, client: Client) -> Self {
-        Self { client, ..self.clone() }
-    }
-
     fn broker(&self) -> &Broker {
         &self.handle.broker
     }
@@ -140,5 +135,9 @@ impl Log for EmbeddedLog {
 
     fn reader(&self, _worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
         Ok(Box::new(reader::EmbeddedReader::new(self.handle.clone(), isolation)))
+    }
+
+    fn as_client(&self, client: Client) -> Result<Arc<dyn Log>> {
+        Ok(Arc::new(Self { client, handle: self.handle.clone() }))
     }
 }

@@ -12,6 +12,7 @@ mod producer;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Admin, Appender, Client, DEFAULT_MESSAGE_LIMIT, GroupConsumer, Isolation, Log, Producer, Reader, Result};
@@ -73,6 +74,10 @@ impl Log for KafkaLog {
 
     fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
         Ok(Box::new(reader::KafkaReader::connect(&self.config, worker, isolation)?))
+    }
+
+    fn as_client(&self, client: Client) -> Result<Arc<dyn Log>> {
+        Ok(Arc::new(Self::connect(self.config.properties.clone(), client)?))
     }
 
     fn limit_batches(&self, bytes: usize) {
