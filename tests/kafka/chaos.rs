@@ -1,15 +1,12 @@
 //! Three instances under fire: killed, stalled beyond every timeout, joined by a fourth; and every accepted change comes
 //! out exactly once, in order per key, none stale.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
-use crate::running::{LONG, env, rows_by_key, wait_for_group};
-use crate::support::oracle::{self, Input};
+use crate::running::{LONG, SECRET, env, wait_for_group};
+use crate::support::changes::{self, assert_equal, by_key, truth};
 use crate::support::topics::Isolation;
-use crate::support::{Broker, Dir, Highwater, Line, wait_until};
+use crate::support::{Broker, Dir, Highwater, wait_until};
 
 const CHANGES: usize = 200_000;
 const KEYS: u64 = 20_000;
@@ -35,85 +32,6 @@ streams:
     to: chaos.out
 ";
 
-/// Small and repeatable; not for keys.
-struct Lottery(u64);
-
-impl Lottery {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
-/// Changes as a Debezium would send them: LSNs rise, and every now and then a run of recent ones comes again.
-fn changes() -> Vec<Line> {
-    let mut lottery = Lottery(0x9e37_79b9_7f4a_7c15);
-    let mut lines: Vec<Line> = Vec::with_capacity(CHANGES);
-    let mut lsn = 1_000_000u64;
-    let mut commit = lsn;
-    while lines.len() < CHANGES {
-        if lines.len() > 500 && lottery.next(400) == 0 {
-            let from = lines.len() - 1 - lottery.next(300) as usize;
-            let again: Vec<Line> = lines[from..].to_vec();
-            lines.extend(again);
-            continue;
-        }
-        if lottery.next(5) == 0 {
-            commit = lsn;
-        }
-        lsn += 8 + lottery.next(200);
-        let id = lottery.next(KEYS);
-        let deleted = lottery.next(50) == 0;
-        let row =
-            json!({ "id": id, "email": format!("user{id}.{lsn}@example.com"), "full_name": "Ivan Ivanov", "n": lsn });
-        let (before, after, op) = if deleted { (row, Value::Null, "d") } else { (Value::Null, row, "u") };
-        let value = json!({
-            "before": before, "after": after, "op": op,
-            "source": { "name": "chaos", "db": "shop", "schema": "public", "table": "customers", "snapshot": "false",
-                "lsn": lsn, "sequence": json!([commit.to_string(), lsn.to_string()]).to_string(),
-                "ts_us": 1_700_000_000_000_000u64 + lsn },
-        });
-        lines.push(
-            Line::new(SOURCE, &json!({ "id": id }).to_string(), &value.to_string()).at((id % PARTITIONS as u64) as i32),
-        );
-    }
-    lines
-}
-
-/// The rows that must have left, by key, computed from the topic as it is.
-fn truth(broker: &Broker) -> BTreeMap<String, Vec<Map<String, Value>>> {
-    let rules = [("email", oracle::Rule::Hash), ("full_name", oracle::Rule::Truncate)];
-    let mut partitions: BTreeMap<i32, Vec<_>> = BTreeMap::new();
-    for read in broker.read_all(SOURCE, Isolation::Committed) {
-        partitions.entry(read.partition).or_default().push(read);
-    }
-    let mut rows: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for reads in partitions.values() {
-        for change in oracle::judge(reads.iter().map(Input::from)).accepted {
-            let key = change.key.as_ref().map(Value::to_string).unwrap_or_default();
-            rows.entry(key).or_default().push(oracle::output(&change, &rules, crate::running::SECRET));
-        }
-    }
-    rows
-}
-
-fn assert_equal(
-    left: &BTreeMap<String, Vec<Map<String, Value>>>,
-    right: &BTreeMap<String, Vec<Map<String, Value>>>,
-    when: &str,
-) {
-    let lsns = |rows: Option<&Vec<Map<String, Value>>>| -> Vec<Value> {
-        rows.into_iter().flatten().map(|row| row["cdc_lsn"].clone()).collect()
-    };
-    let keys = left.keys().chain(right.keys());
-    let wrong: Vec<&String> = keys.filter(|key| left.get(*key) != right.get(*key)).collect();
-    let shown: Vec<String> =
-        wrong.iter().take(5).map(|k| format!("{k}: {:?}, not {:?}", lsns(left.get(*k)), lsns(right.get(*k)))).collect();
-    assert!(wrong.is_empty(), "{when}: {} keys are wrong: {}", wrong.len(), shown.join("; "));
-}
-
 fn total(broker: &Broker) -> i64 {
     broker.committed(GROUP, SOURCE).values().sum()
 }
@@ -124,7 +42,7 @@ fn every_change_leaves_once_through_kills_stalls_and_rebalances() {
     let broker = Broker::start();
     broker.create_topic(SOURCE, PARTITIONS, &[]);
     broker.create_topic(TARGET, PARTITIONS, &[]);
-    let changes = changes();
+    let changes = changes::lines(SOURCE, PARTITIONS, KEYS, CHANGES);
     let dir = Dir::new("chaos");
     let env = env(&broker);
     let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
@@ -174,8 +92,9 @@ fn every_change_leaves_once_through_kills_stalls_and_rebalances() {
     }
     let (mut committed, mut ends) = (broker.committed(GROUP, SOURCE), broker.end_offsets(SOURCE));
     assert_eq!(committed, ends, "committed offsets");
-    let truth = truth(&broker);
-    assert_equal(&rows_by_key(&broker, TARGET), &truth, "after the blows");
+    let truth = truth(broker.read_all(SOURCE, Isolation::Committed), SECRET);
+    let rows = || by_key(broker.read_all(TARGET, Isolation::Committed));
+    assert_equal(&rows(), &truth, "after the blows");
 
     // The stores equal the truth: all changes once more, as stale replays, and nothing comes out; also from stores that
     // were deleted and restored.
@@ -192,7 +111,7 @@ fn every_change_leaves_once_through_kills_stalls_and_rebalances() {
         }
         (committed, ends) = (broker.committed(GROUP, SOURCE), broker.end_offsets(SOURCE));
         assert_eq!(committed, ends, "committed offsets {round}");
-        assert_equal(&rows_by_key(&broker, TARGET), &truth, round);
+        assert_equal(&rows(), &truth, round);
     }
 }
 

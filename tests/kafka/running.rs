@@ -11,6 +11,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
 
+use crate::support::changes::by_key;
 use crate::support::topics::{Isolation, config};
 use crate::support::{Broker, DEADLINE, Highwater, Line, wait_until};
 
@@ -35,13 +36,7 @@ pub fn wait_for_group(broker: &Broker, group: &str, topic: &str) {
 
 /// Committed output rows by key, in their order; the keyless ones under "".
 pub fn rows_by_key(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<Map<String, Value>>> {
-    let mut rows: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for read in broker.read_all(topic, Isolation::Committed) {
-        let key = read.key.map(|k| serde_json::from_slice::<Value>(&k).expect("a JSON key").to_string());
-        let row = serde_json::from_slice(&read.value.expect("a row")).expect("a JSON row");
-        rows.entry(key.unwrap_or_default()).or_default().push(row);
-    }
-    rows
+    by_key(broker.read_all(topic, Isolation::Committed))
 }
 
 /// The same, only what left as `cdc_lsn`.

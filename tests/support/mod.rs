@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod broker;
+pub mod changes;
 pub mod dir;
 pub mod fixture;
 pub mod oracle;
