@@ -6,7 +6,7 @@
 help: ## this text
 	@echo "Highwater: a stateful stream processor for change data, exactly once, anonymized."
 	@echo
-	@sed -n "s/^\\([a-z-]*\\):.*## \\(.*\\)/  make \\1\t\\2/p" $(MAKEFILE_LIST) | expand -t 16
+	@sed -n "s/^\\([a-z-]*\\):.*## \\(.*\\)/  make \\1\t\\2/p" $(MAKEFILE_LIST) | expand -t 26
 	@echo
 	@echo "First time here? make demo"
 	@echo "Variables: HIGHWATER_CACHE (~/.cache/highwater), CARGO_TARGET_DIR (target), ROCKSDB_COMPILE=1 (compile RocksDB),"

@@ -168,3 +168,15 @@ fn killed_at_two_hundred_moments_it_loses_nothing_and_repeats_nothing() {
         assert_equal(&by_key(read_all(&log, TARGET, Isolation::Committed)), &truth, round);
     }
 }
+
+#[test]
+fn a_second_process_is_refused_by_name() {
+    let dir = Dir::new("embedded-twice");
+    std::fs::write(dir.join("topology.yaml"), TOPOLOGY).expect("a topology");
+    let log = open(dir.path());
+    let mut process = Highwater::command(&["run"], &[("SALT", SECRET)], dir.path());
+    assert_eq!(process.wait(LONG).code(), Some(1));
+    let owner = format!("the embedded log log is in use by pid {}: one process at a time has it", std::process::id());
+    assert!(process.log().contains(&owner), "{}", process.log());
+    drop(log);
+}

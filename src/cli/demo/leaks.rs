@@ -131,3 +131,42 @@ fn is_masked(stream: &Stream, table: &str, column: &str) -> bool {
         None => config.unlisted != Unlisted::Passthrough,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::embedded::{EmbeddedLog, Time};
+    use crate::log::{Client, Outgoing};
+    use crate::topology::Mode;
+
+    const TOPOLOGY: &str = "application: app\nembedded: log\nsecrets: { pii: 'sixteen bytes or more' }\nstreams:\n  s:\n    from: in\n    \
+                            to: out\n    steps: [dedup, { mask: { fields: { email: hash, n: drop } } }]\n";
+    const ROW: &str = r#"{"op":"u","before":{"email":"before@example.com"},"after":{"email":"\"q\"@example.com","n":1234567,"city":"Moscow"}}"#;
+
+    fn found(outside: &[u8]) -> Search {
+        let topology = Topology::parse(TOPOLOGY, "t", Path::new(""), Mode::Run, &|_| None).unwrap().topology;
+        let log = EmbeddedLog::in_memory(Client::named("test"), Time::System).unwrap();
+        let mut appender = log.appender().unwrap();
+        let mut append = |topic: &str, value: &[u8]| {
+            log.admin().create(topic, 1, &[]).unwrap();
+            let out = Outgoing { topic, partition: None, key: None, value: Some(value), headers: &[], timestamp: None };
+            appender.send(&out).unwrap();
+        };
+        append("in", ROW.as_bytes());
+        append("in", br#"{"after":{"id":4711,"email":"half@example.com","city":"Berlin"#);
+        append("out", outside);
+        appender.flush(std::time::Duration::ZERO).unwrap();
+        search(&topology, &log, &[], &[]).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_masked_value_is_looked_for_and_found() {
+        let clean = found(b"{\"city\":\"Moscow\"}");
+        assert_eq!((clean.values, clean.found.len()), (5, 0), "{:?}", clean.found);
+        for leak in
+            ["x before@example.com y", r#""q"@example.com"#, r#"\"q\"@example.com"#, "=1234567,", "half@example.com"]
+        {
+            assert_eq!(found(leak.as_bytes()).found.len(), 1, "{leak}");
+        }
+    }
+}
