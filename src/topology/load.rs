@@ -11,7 +11,7 @@ use super::{Topology, spec};
 /// How strict to be about what lies outside of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// `validate`, `describe`, `test`: needs neither secrets nor brokers. What is not set has a stand-in.
+    /// `validate`, `describe`: needs neither secrets nor brokers. What is not set has a stand-in.
     Check,
     /// `produce`, `consume`: only where the log is must be known.
     Connect,
@@ -19,12 +19,19 @@ pub enum Mode {
     Run,
     /// `run --embedded`: everything but `kafka`, which is not looked at.
     RunEmbedded,
+    /// `topology test`: the log is in memory, so `kafka` is not looked at, and secrets are those of the scenario.
+    Test,
 }
 
 impl Mode {
     /// Whether what is not set has a stand-in.
     pub(super) fn stands_in(self) -> bool {
         matches!(self, Self::Check | Self::Connect)
+    }
+
+    /// Whether the log is in this process, whatever `kafka` says.
+    pub(super) fn brings_its_log(self) -> bool {
+        matches!(self, Self::RunEmbedded | Self::Test)
     }
 }
 
@@ -90,7 +97,7 @@ impl Topology {
     }
 }
 
-fn reader<'a>(dir: &Path, mode: Mode, env: Env<'a>) -> Reader<'a> {
+pub(super) fn reader<'a>(dir: &Path, mode: Mode, env: Env<'a>) -> Reader<'a> {
     Reader {
         mode,
         env,
@@ -98,6 +105,7 @@ fn reader<'a>(dir: &Path, mode: Mode, env: Env<'a>) -> Reader<'a> {
         out: Diagnostics::default(),
         secrets: BTreeMap::new(),
         unresolved: Vec::new(),
+        given: BTreeMap::new(),
     }
 }
 

@@ -15,6 +15,7 @@ mod names;
 mod reader;
 mod redact;
 mod rules_file;
+pub mod scenario;
 mod secrets;
 mod spec;
 mod steps;

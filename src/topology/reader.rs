@@ -20,6 +20,8 @@ pub(super) struct Reader<'a> {
     pub secrets: BTreeMap<String, Option<Secret>>,
     /// Secrets that are not known in [`Mode::Check`].
     pub unresolved: Vec<String>,
+    /// The secrets of the scenario, in [`Mode::Test`].
+    pub given: BTreeMap<String, Secret>,
 }
 
 /// A scalar after substitution.
@@ -180,7 +182,13 @@ impl<'a> Reader<'a> {
                 }
                 Fault::Missing(message) => {
                     broken = true;
-                    self.error("unset", node.span, message, format!("{what} needs it"));
+                    let help = match self.mode {
+                        Mode::Test => {
+                            &["nothing comes from outside: the scenario gives it, `env: { NAME: value }`"][..]
+                        }
+                        _ => &[],
+                    };
+                    self.explain("unset", node.span, message, format!("{what} needs it"), help);
                 }
                 Fault::Form(message) => {
                     broken = true;

@@ -1,5 +1,6 @@
 //! Secrets: declared in the section `secrets`, or the salt of a rules file; chosen by mask steps and `state`.
 
+use super::Mode;
 use super::diagnostics::Severity;
 use super::reader::{Reader, list, nearest};
 use super::redact;
@@ -11,6 +12,15 @@ impl Reader<'_> {
     /// A value of the section `secrets`. Known in `run`, or an error; else a stand-in where it is missing.
     pub fn secret(&mut self, name: &str, node: &Node, at: Span) -> Option<Secret> {
         let raw = self.scalar(node, at, &format!("secret `{name}`"))?;
+        if self.mode == Mode::Test {
+            // Never one from outside, though it were there: what a test prints is for everyone to read.
+            if let Some(given) = self.given.get(name) {
+                return Some(given.clone());
+            }
+            if raw.contains("${") {
+                return Some(Secret::new(format!("stand-in-for-{name}")));
+            }
+        }
         let outcome = substitute(raw, self.env, &self.dir);
         let (forms, missing): (Vec<_>, Vec<_>) =
             outcome.faults.into_iter().partition(|fault| matches!(fault, Fault::Form(_)));

@@ -97,13 +97,13 @@ fn read_cluster(reader: &mut Reader<'_>, top: Fields<'_>, state: &Path) -> Clust
     }
     let cluster = match (top.get("embedded"), top.get("kafka")) {
         (Some(entry), kafka) => {
-            if let Some(kafka) = kafka.filter(|_| mode != Mode::RunEmbedded) {
+            if let Some(kafka) = kafka.filter(|_| !mode.brings_its_log()) {
                 let label = "`embedded` keeps the log in this process, `kafka` names a cluster";
                 reader.error("conflict", kafka.key_span, "`kafka` and `embedded` exclude each other", label);
             }
             Cluster::Embedded(read_embedded(reader, entry, state))
         }
-        (None, _) if mode == Mode::RunEmbedded => Cluster::Embedded(state.join("log")),
+        (None, _) if mode.brings_its_log() => Cluster::Embedded(state.join("log")),
         (None, _) => {
             let label =
                 "it names the brokers: `kafka: { bootstrap.servers: localhost:9092 }`; or `embedded: state/log`";
