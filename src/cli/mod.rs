@@ -5,6 +5,7 @@ pub mod describe;
 pub mod file_arg;
 mod read_back;
 pub mod run;
+pub mod test_topology;
 pub mod validate;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ const GUIDE: &str = "\
 Start here:
   highwater topology validate          every error of topology.yaml at once
   highwater topology describe          what it reads, does and writes
+  highwater topology test PATH…        scenarios: records in, rows out, no broker
   highwater run                        run it, in as many instances as you like
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.";
@@ -62,14 +64,21 @@ enum TopologyCommand {
     Describe(describe::Args),
     /// Every error and warning of the topology at once.
     Validate(validate::Args),
+    /// Scenario files: records in, and what must come of them; in memory, no broker.
+    Test(test_topology::Args),
 }
 
 /// Arguments in, exit code out.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The demonstration tells its story itself.
-    let quiet = matches!(cli.command, Command::Demo(_)) && cli.log_level.is_empty();
-    let filter = if quiet { "warn" } else { &cli.log_level };
+    let filter = match cli.command {
+        _ if !cli.log_level.is_empty() => &cli.log_level,
+        // The demonstration tells its story itself.
+        Command::Demo(_) => "warn",
+        // What a scenario does to a topology is meant.
+        Command::Topology(TopologyCommand::Test(_)) => "error",
+        _ => "",
+    };
     if let Err(error) = logging::init(cli.log_format, filter) {
         eprintln!("error: {error}");
         return ExitCode::from(2);
@@ -78,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
+        Command::Topology(TopologyCommand::Test(args)) => test_topology::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -74,7 +74,8 @@ pub fn print(text: &str) -> ExitCode {
     }
 }
 
-fn colours(stream: &impl IsTerminal) -> bool {
+/// Whether a stream is looked at by somebody who likes colours.
+pub fn colours(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !refused
 }

@@ -211,7 +211,8 @@ fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> R
     Ok(Some(server))
 }
 
-fn known() -> Known {
+/// The label values that are counted from the start.
+pub fn known() -> Known {
     Known {
         dead_letters: Reason::ALL.iter().map(|r| r.as_str()).collect(),
         rules: Rule::ALL.iter().map(|r| r.as_str()).collect(),

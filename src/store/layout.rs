@@ -25,6 +25,11 @@ pub fn data_key(digest: &[u8; DIGEST_LEN]) -> DataKey {
     key
 }
 
+/// Whether it is the key of a record key's entry.
+pub fn is_data(key: &[u8]) -> bool {
+    key.starts_with(&[VERSION, 1])
+}
+
 /// False for keys of another layout.
 pub fn known(key: &[u8]) -> bool {
     key.first() == Some(&VERSION) && matches!(key.get(1), Some(0 | 1))

@@ -1,0 +1,208 @@
+//! A log with a watch on it: how far the worker has read, whether its transaction is open; and the moment of its death.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::log::embedded::EmbeddedLog;
+use crate::log::{
+    Admin, Appender, Bounds, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing, Producer,
+    Reader, Result, Sent, TopicPartition,
+};
+use crate::record::Record;
+use crate::topology::scenario::Crash;
+
+/// What the worker's clients did.
+#[derive(Default)]
+struct Seen {
+    /// The next offset of each partition that is read; those that wait for their task are left out.
+    positions: BTreeMap<TopicPartition, i64>,
+    /// A transaction has begun and not ended.
+    open: bool,
+    /// The next commit is the worker's last call.
+    crash: Option<Crash>,
+    died: bool,
+}
+
+/// Shared by the clients of one worker.
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Mutex<Seen>>);
+
+impl Watch {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        self.seen().positions.clone()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.seen().open
+    }
+
+    /// The next commit fails as if the process had died, before it reached the log or after.
+    pub fn crash_at_commit(&self, crash: Crash) {
+        self.seen().crash = Some(crash);
+    }
+
+    /// It failed so.
+    pub fn has_died(&self) -> bool {
+        self.seen().died
+    }
+}
+
+/// The embedded log for one worker.
+pub struct Watched {
+    pub log: EmbeddedLog,
+    pub watch: Watch,
+}
+
+impl Log for Watched {
+    fn admin(&self) -> &dyn Admin {
+        self.log.admin()
+    }
+
+    fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>> {
+        Ok(Box::new(WatchedConsumer { inner: self.log.group_consumer(worker)?, watch: self.watch.clone() }))
+    }
+
+    fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(WatchedProducer { inner: self.log.producer(transactional_id)?, watch: self.watch.clone() }))
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>> {
+        self.log.appender()
+    }
+
+    fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        self.log.reader(worker, isolation)
+    }
+}
+
+struct WatchedConsumer {
+    inner: Box<dyn GroupConsumer>,
+    watch: Watch,
+}
+
+impl WatchedConsumer {
+    fn look(&self) {
+        self.watch.seen().positions = self.inner.positions();
+    }
+}
+
+impl GroupConsumer for WatchedConsumer {
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        self.inner.subscribe(topics)
+    }
+
+    fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
+        let events = self.inner.poll(max, wait, visit);
+        self.look();
+        events
+    }
+
+    fn serve(&mut self) -> Vec<Event> {
+        self.inner.serve()
+    }
+
+    fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner.take(partitions)
+    }
+
+    fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner.release(partitions)
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner.pause(partitions)
+    }
+
+    fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
+        self.inner.resume_at(tp, offset)?;
+        self.look();
+        Ok(())
+    }
+
+    fn committed(&mut self, partitions: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {
+        self.inner.committed(partitions, wait)
+    }
+
+    fn membership(&mut self) -> Result<Membership> {
+        self.inner.membership()
+    }
+
+    fn heard(&self, tp: &TopicPartition) -> Option<Bounds> {
+        self.inner.heard(tp)
+    }
+
+    fn connected(&self) -> bool {
+        self.inner.connected()
+    }
+
+    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        self.inner.positions()
+    }
+
+    fn leave(&mut self) {
+        self.inner.leave();
+    }
+}
+
+struct WatchedProducer {
+    inner: Box<dyn Producer>,
+    watch: Watch,
+}
+
+impl WatchedProducer {
+    fn ended(&self, ended: Ended) -> Ended {
+        self.watch.seen().open = ended == Ended::Pending;
+        ended
+    }
+
+    fn die<T>(&self) -> Result<T> {
+        self.watch.seen().died = true;
+        Err(LogError::Stop("the process died".into()))
+    }
+}
+
+impl Producer for WatchedProducer {
+    fn init(&mut self, wait: Duration) -> Result<()> {
+        self.inner.init(wait)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.inner.begin()?;
+        self.watch.seen().open = true;
+        Ok(())
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
+        self.inner.send(record)
+    }
+
+    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()> {
+        self.inner.send_offsets(offsets, who, wait)
+    }
+
+    fn commit(&mut self, wait: Duration) -> Result<Ended> {
+        let crash = self.watch.seen().crash;
+        if crash == Some(Crash::InTransaction) {
+            return self.die();
+        }
+        let ended = self.inner.commit(wait)?;
+        if crash == Some(Crash::AfterCommit) && ended != Ended::Pending {
+            return self.die();
+        }
+        Ok(self.ended(ended))
+    }
+
+    fn abort(&mut self, wait: Duration) -> Result<Ended> {
+        let ended = self.inner.abort(wait)?;
+        Ok(self.ended(ended))
+    }
+
+    fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
+        self.inner.acknowledged(tp)
+    }
+}
