@@ -1,7 +1,7 @@
 //! The state directory of one scenario, gone with it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct StateDirectory {
@@ -34,28 +34,6 @@ impl StateDirectory {
         self.count += 1;
         if lost.exists() { std::fs::remove_dir_all(lost) } else { Ok(()) }
     }
-
-    /// From now on what lies on the disk at this moment, as after a SIGKILL: what the process has in memory only is
-    /// written to the old directory when it closes, and never seen again.
-    pub fn keep_what_lies_on_disk(&mut self) -> io::Result<()> {
-        let old = self.path();
-        self.count += 1;
-        if old.exists() { copy(&old, &self.path()) } else { Ok(()) }
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 impl Drop for StateDirectory {

@@ -81,7 +81,7 @@ struct Stage<'a> {
     partitions: Vec<TopicPartition>,
 }
 
-/// A worker with what it alone has. Dropped, it is as if its process had been killed, but for the disk.
+/// A worker with what it alone has. Dropped, it is as if its process had been killed.
 struct Actor {
     worker: Worker,
     shared: Arc<Shared>,
@@ -258,16 +258,16 @@ impl<'a> Stage<'a> {
         Err(End::Broken("the worker does not stop".into()))
     }
 
-    /// The worker processes what there is, and dies at its commit; of its state remains what lies on the disk.
+    /// The worker processes what there is, and dies at its commit. All that it had applied to its stores is taken to
+    /// have reached the disk: state that got ahead of the log shows.
     fn crash(&mut self, mut actor: Actor, crash: Crash) -> Result<(), End> {
         actor.watch.crash_at_commit(crash);
         match self.drive(&mut actor) {
             // There was nothing to commit: it dies all the same.
-            Ok(()) => {}
-            Err(End::Stopped(_)) if actor.watch.has_died() => {}
-            Err(end) => return Err(end),
+            Ok(()) => Ok(()),
+            Err(End::Stopped(_)) if actor.watch.has_died() => Ok(()),
+            end => end,
         }
-        self.directory.keep_what_lies_on_disk().map_err(disk)
     }
 
     fn write(&self, records: &[Input]) -> Result<(), End> {
@@ -329,4 +329,77 @@ fn is_done(reached: &Reached, ends: &[i64]) -> bool {
     let Some(committed) = &reached.committed else { return false };
     let is_committed = |(committed, end): (&Option<i64>, &i64)| committed.unwrap_or(0) == *end;
     !reached.is_open && reached.positions.iter().all(Option::is_some) && committed.iter().zip(ends).all(is_committed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Two records with something between them.
+    fn outcome(between: &str) -> Outcome {
+        let record = |id: u32| {
+            format!("  - {{ topic: in, key: {{ id: {id} }}, change: {{ after: {{ id: {id} }}, lsn: 1 }} }}\n")
+        };
+        let text = format!(
+            "topology: {{ streams: {{ s: {{ from: in, steps: [dedup, {{ mask: none }}], to: out }} }} }}\n\
+             input:\n{}{between}{}expect: {{ output: {{}} }}\n",
+            record(1),
+            record(2)
+        );
+        let scenario = Scenario::parse(&text, Path::new("s.yaml"), None).unwrap_or_else(|found| panic!("{found}"));
+        run(&scenario).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn transactions(outcome: &Outcome, kind: &str) -> u32 {
+        let series = format!("highwater_transactions_total{{outcome=\"{kind}\"}} ");
+        let line = outcome.metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
+        line.unwrap_or_else(|| panic!("{series}"))
+    }
+
+    #[test]
+    fn what_is_written_before_a_step_is_one_transaction() {
+        let rows = |outcome: &Outcome| (outcome.committed["out"].len(), outcome.left["out"].len());
+        // (between, rows committed, rows written, transactions that the workers saw commit)
+        for (between, committed, left, seen) in [
+            ("", 2, 2, 1),
+            ("  - restart\n", 2, 2, 2),
+            ("  - lose_state\n", 2, 2, 2),
+            // The first row is written, aborted, and written again with the second.
+            ("  - crash\n", 2, 3, 1),
+            // The first transaction is committed, and the one who did it never learns.
+            ("  - crash: after_commit\n", 2, 2, 1),
+            ("  - crash: after_commit\n  - crash\n", 2, 2, 1),
+            // Read again, and not new.
+            ("  - rewind: in\n", 2, 2, 2),
+        ] {
+            let outcome = outcome(between);
+            assert_eq!(rows(&outcome), (committed, left), "{between}");
+            assert_eq!(
+                (transactions(&outcome, "committed"), transactions(&outcome, "unknown")),
+                (seen, 0),
+                "{between}"
+            );
+            assert_eq!((outcome.keys, outcome.stopped), (vec![("s".to_owned(), 2)], None), "{between}");
+        }
+    }
+
+    #[test]
+    fn every_run_is_the_same() {
+        let all = |outcome: Outcome| (outcome.left, outcome.keys);
+        let between = "  - crash\n  - lose_state\n  - rewind: in\n";
+        assert_eq!(all(outcome(between)), all(outcome(between)));
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        let before = |name: &str| name.starts_with(&format!("highwater-scenario-{}-", std::process::id()));
+        let root = {
+            let directory = StateDirectory::new().unwrap();
+            std::fs::create_dir_all(directory.path()).unwrap();
+            directory.path().parent().unwrap().to_owned()
+        };
+        assert!(before(&root.file_name().unwrap().to_string_lossy()) && !root.exists());
+    }
 }

@@ -112,12 +112,15 @@ impl Items<'_> {
             None => Some(None),
         };
         let (partition, timestamp) = (whole("partition"), whole("timestamp"));
+        let partition = match (&topic, partition) {
+            (Some(topic), Some(partition)) => self.place(reader, topic, partition, fields),
+            _ => None,
+        };
         let headers = fields.get("headers").map(|entry| read_headers(reader, entry)).unwrap_or_default();
         let key = fields.get("key").and_then(|entry| json::bytes_of(&entry.value));
         let (Some(topic), Some(value), Some(partition), Some(timestamp)) = (topic, value, partition, timestamp) else {
             return;
         };
-        let Some(partition) = self.place(reader, &topic, partition, fields) else { return };
         self.write([Input { topic, partition, key, value, headers, timestamp }]);
     }
 

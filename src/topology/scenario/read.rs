@@ -258,3 +258,105 @@ fn inline(section: &Entry) -> Node {
     }
     node
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::mask::Rules;
+    use crate::topology::Cluster;
+
+    const REST: &str = "input: [{ topic: in, value: null }]\nexpect: { output: {} }\n";
+
+    fn topology(name: &str, secret: &str) -> String {
+        format!(
+            "application: {name}\nkafka: {{ bootstrap.servers: '${{NOWHERE}}' }}\nsecrets: {{ pii: '{secret}' }}\nstreams:\n  \
+             s: {{ from: '${{IN:-in}}', steps: [dedup, {{ mask: {{ fields: {{ a: hash }} }} }}], to: out }}\n"
+        )
+    }
+
+    fn load(text: &str, dir: &Path, default: Option<&Path>) -> Scenario {
+        Scenario::parse(text, &dir.join("s.yaml"), default).unwrap_or_else(|found| panic!("{found}"))
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("highwater-scenario-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_topology_is_named_or_given_or_found() {
+        let dir = directory("found");
+        for name in ["topology", "named", "default"] {
+            std::fs::write(dir.join(format!("{name}.yaml")), topology(name, "${X}")).unwrap();
+        }
+        let of = |head: &str, default: Option<&Path>| load(&format!("{head}{REST}"), &dir, default).topology;
+        assert_eq!(of("", None).application, "topology");
+        assert_eq!(of("", Some(&dir.join("default.yaml"))).application, "default");
+        assert_eq!(of("topology: named.yaml\n", Some(&dir.join("default.yaml"))).application, "named");
+        let inline = "topology: { streams: { s: { from: in, steps: [dedup, { mask: none }], to: out } } }\n";
+        let inline = of(inline, None);
+        assert_eq!(inline.application, "test");
+        assert!(matches!(inline.cluster, Cluster::Embedded(_)), "no broker");
+        assert_eq!(load(REST, &dir, None).name, "s");
+        assert_eq!(load(&format!("name: n\n{REST}"), &dir, None).name, "n");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn nothing_comes_from_outside() {
+        let dir = directory("outside");
+        std::fs::write(dir.join("secret"), "from a file").unwrap();
+        let secret = |declared: &str, head: &str| {
+            std::fs::write(dir.join("topology.yaml"), topology("a", declared)).unwrap();
+            let topology = load(&format!("{head}{REST}"), &dir, None).topology;
+            assert!(matches!(&topology.streams[0].mask.rules, Rules::Fields(_)));
+            topology.streams[0].mask.secret.as_ref().map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
+        };
+        // PATH is set wherever this runs.
+        for (declared, head, want) in [
+            ("${PATH}", "", "stand-in-for-pii"),
+            ("${file:secret}", "", "stand-in-for-pii"),
+            ("${PATH}", "env: { PATH: x }\n", "stand-in-for-pii"),
+            ("${PATH}", "secrets: { pii: given }\n", "given"),
+            ("literal", "", "literal"),
+            ("literal", "secrets: { pii: given }\n", "given"),
+        ] {
+            assert_eq!(secret(declared, head).as_deref(), Some(want), "{declared} {head}");
+        }
+        let text = format!("env: {{ IN: elsewhere }}\n{}", REST.replace("topic: in", "topic: elsewhere"));
+        assert!(load(&text, &dir, None).topology.streams[0].reads("elsewhere"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn topics_have_the_partitions_that_are_named() {
+        let of = |head: &str, input: &str| {
+            let text = format!(
+                "topology: {{ streams: {{ s: {{ from: {{ topics: [a, b] }}, steps: [dedup, {{ mask: none }}], to: out }} }} }}\n\
+                 {head}input: [{input}]\nexpect: {{ output: {{}} }}\n"
+            );
+            load(&text, Path::new(""), None).topics.into_values().collect::<Vec<_>>()
+        };
+        let record = "{ topic: b, partition: 2, value: null }";
+        assert_eq!(of("", "{ topic: a, value: null }"), [1, 1]);
+        assert_eq!(of("", record), [1, 3]);
+        assert_eq!(of("partitions: 4\n", record), [4, 4]);
+        assert_eq!(of("partitions: { b: 5 }\n", record), [1, 5]);
+    }
+
+    #[test]
+    fn other_files_among_scenarios_are_known() {
+        for (text, want) in [
+            ("application: a\nstreams: {}\n", true),
+            ("tables: {}\n", true),
+            ("streams: {}\ninput: []\n", false),
+            ("inputs: []\n", false),
+            ("[a]", false),
+            ("{", false),
+        ] {
+            assert_eq!(is_another_kind(text), want, "{text}");
+        }
+    }
+}
