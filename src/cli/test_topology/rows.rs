@@ -122,7 +122,7 @@ fn is_met(row: &Row, written: &Written) -> bool {
 }
 
 fn differing(topic: &str, row: &Row, written: &Written) -> Difference {
-    let key = row.key.as_ref().filter(|key| **key == written.key()).map_or(String::new(), |key| of_key(key));
+    let key = row.key.as_ref().filter(|key| **key == written.key()).map_or(String::new(), of_key);
     let difference = unmet(row, written, Difference::new(row.line, format!("{topic}{key}: a row differs")));
     match agreeing_columns(row, written) {
         columns if columns.is_empty() => difference,

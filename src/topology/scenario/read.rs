@@ -80,10 +80,8 @@ fn read(reader: &mut Reader<'_>, root: &Node, path: &Path, default: Option<&Path
     let secrets = top.get("secrets").map(|entry| texts(reader, entry, "`secrets`")).unwrap_or_default();
     let partitions = top.get("partitions").map(|entry| read_partitions(reader, entry)).unwrap_or_default();
     let topology = read_topology(reader, root, top, Outside { env, secrets, default });
-    let input = match top.require(reader, "input", "a list of records") {
-        Some(entry) => Some(input::read(reader, entry, &partitions, topology.as_ref())),
-        None => None,
-    };
+    let input = top.require(reader, "input", "a list of records");
+    let input = input.map(|entry| input::read(reader, entry, &partitions, topology.as_ref()));
     let expect = match top.require(reader, "expect", "what must come of the input: output, dead_letters, state, …") {
         Some(entry) => {
             let sources = input.as_ref().map(|input| &input.topics);
