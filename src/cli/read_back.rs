@@ -9,6 +9,7 @@ use crate::log::{Event, Isolation, Log, LogError, Result, TopicPartition};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A record, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub partition: i32,
     pub offset: i64,

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::difference::{Difference, count};
-use super::outcome::{Outcome, Written};
+use super::outcome::{self, Outcome};
 use super::{metrics, never, rows};
+use crate::cli::read_back::Kept;
 use crate::topology::OnError;
 use crate::topology::scenario::{Content, DeadLetters, Expect, Json, Scenario, Stated};
 
@@ -78,16 +79,16 @@ fn dead_letter_topics(scenario: &Scenario) -> BTreeSet<String> {
     topics.collect()
 }
 
-fn absent(topic: &str, columns: &[String], got: &[Written], line: usize, out: &mut Vec<Difference>) {
+fn absent(topic: &str, columns: &[String], got: &[Kept], line: usize, out: &mut Vec<Difference>) {
     for column in columns {
-        let has = |written: &&Written| match written.value() {
+        let has = |written: &&Kept| match outcome::value(written) {
             Content::Json(json) => json.get(column).is_some(),
             _ => false,
         };
-        let rows: Vec<&Written> = got.iter().filter(has).collect();
+        let rows: Vec<&Kept> = got.iter().filter(has).collect();
         if let Some(first) = rows.first() {
             let message = format!("{topic}: {} with the column `{column}`", count(rows.len(), "row"));
-            out.push(Difference::new(line, message).got(first.value()));
+            out.push(Difference::new(line, message).got(outcome::value(first)));
         }
     }
 }
@@ -105,13 +106,13 @@ fn unmentioned(scenario: &Scenario, outcome: &Outcome, letters: &BTreeSet<String
             continue;
         }
         let message = format!("{topic}: {} came, and the scenario does not mention the topic", count(got.len(), "row"));
-        let difference = Difference::new(None, message).got(got[0].value());
+        let difference = Difference::new(None, message).got(outcome::value(&got[0]));
         out.push(difference.note("mention it under `output` or `count`, or say `strict: false`"));
     }
 }
 
-fn dead_letters(wanted: &[Stated<Vec<(String, Json)>>], mut got: Vec<&Written>, out: &mut Vec<Difference>) {
-    let meets = |letter: &Stated<Vec<(String, Json)>>, written: &Written| match written.value() {
+fn dead_letters(wanted: &[Stated<Vec<(String, Json)>>], mut got: Vec<&Kept>, out: &mut Vec<Difference>) {
+    let meets = |letter: &Stated<Vec<(String, Json)>>, written: &Kept| match outcome::value(written) {
         Content::Json(json) => letter.value.iter().all(|(name, value)| json.get(name) == Some(value)),
         _ => false,
     };
@@ -136,8 +137,8 @@ fn dead_letters(wanted: &[Stated<Vec<(String, Json)>>], mut got: Vec<&Written>, 
 }
 
 /// What a reader needs of a dead letter.
-fn letter(written: &Written) -> String {
-    let Content::Json(json) = written.value() else { return written.value().to_string() };
+fn letter(written: &Kept) -> String {
+    let Content::Json(json) = outcome::value(written) else { return outcome::value(written).to_string() };
     let fields = ["stream", "topic", "partition", "offset", "reason", "detail"];
     let members = fields.iter().filter_map(|name| Some(((*name).to_owned(), json.get(name)?.clone())));
     Json::Object(members.collect()).to_string()

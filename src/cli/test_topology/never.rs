@@ -1,7 +1,8 @@
 //! Texts that must occur in no byte that was written: keys, values, headers, changelogs, dead letters, what was aborted.
 
 use super::difference::Difference;
-use super::outcome::{Outcome, Written};
+use super::outcome::{self, Outcome};
+use crate::cli::read_back::Kept;
 use crate::topology::scenario::{Content, Scenario, Step};
 
 pub fn compare(scenario: &Scenario, outcome: &Outcome, out: &mut Vec<Difference>) {
@@ -38,7 +39,7 @@ fn is_put_in(scenario: &Scenario, text: &str) -> bool {
     parts.any(|part| holds(part, text))
 }
 
-fn place(written: &Written, text: &str) -> Option<&'static str> {
+fn place(written: &Kept, text: &str) -> Option<&'static str> {
     let headers = || written.headers.iter().any(|(name, value)| name.contains(text) || holds(value.as_deref(), text));
     match () {
         () if holds(written.key.as_deref(), text) => Some("key"),
@@ -61,8 +62,8 @@ fn holds(bytes: Option<&[u8]>, text: &str) -> bool {
     found
 }
 
-fn shown(written: &Written) -> String {
-    format!("{} = {}", written.key(), written.value())
+fn shown(written: &Kept) -> String {
+    format!("{} = {}", outcome::key(written), outcome::value(written))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::outcome::{Outcome, Written};
+use super::outcome::{self, Outcome};
+use crate::cli::read_back::Kept;
 use crate::topology::scenario::{Content, Json, Scenario};
 use crate::topology::{OnError, Topology};
 
@@ -26,7 +27,7 @@ pub fn expectation(scenario: &Scenario, outcome: &Outcome) -> String {
     }
     put(&mut out, format_args!("{}", if is_empty { " {}\n" } else { "" }));
     let letters = rows.iter().filter(|(topic, _)| kinds.get(*topic) == Some(&Kind::DeadLetters));
-    let letters: Vec<&Written> = letters.flat_map(|(_, got)| got.iter()).collect();
+    let letters: Vec<&Kept> = letters.flat_map(|(_, got)| got.iter()).collect();
     if !letters.is_empty() {
         put(&mut out, format_args!("  dead_letters:\n"));
         letters.into_iter().for_each(|written| letter(&mut out, written));
@@ -57,8 +58,15 @@ fn kinds<'t>(topology: &Topology, sources: impl Iterator<Item = &'t String>) -> 
     kinds
 }
 
-fn row(out: &mut String, written: &Written) {
-    put(out, format_args!("      - key: {}\n        value: {}\n", yaml(&written.key()), yaml(&written.value())));
+fn row(out: &mut String, written: &Kept) {
+    put(
+        out,
+        format_args!(
+            "      - key: {}\n        value: {}\n",
+            yaml(&outcome::key(written)),
+            yaml(&outcome::value(written))
+        ),
+    );
     if !written.headers.is_empty() {
         let text = |value: &Option<Vec<u8>>| match value {
             Some(value) => Json::Text(String::from_utf8_lossy(value).into_owned()),
@@ -69,8 +77,8 @@ fn row(out: &mut String, written: &Written) {
     }
 }
 
-fn letter(out: &mut String, written: &Written) {
-    let Content::Json(json) = written.value() else { return };
+fn letter(out: &mut String, written: &Kept) {
+    let Content::Json(json) = outcome::value(written) else { return };
     let members = ["topic", "partition", "offset", "reason"];
     let members = members.iter().filter_map(|name| Some(((*name).to_owned(), json.get(name)?.clone())));
     put(out, format_args!("    - {}\n", Json::Object(members.collect())));

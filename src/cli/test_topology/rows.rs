@@ -3,27 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::difference::Difference;
-use super::outcome::Written;
+use super::outcome;
+use crate::cli::read_back::Kept;
 use crate::topology::scenario::{Content, Json, Order, Output, Row, Wanted};
 
 /// More comparisons than this are not worth a better alignment.
 const MOST_CELLS: usize = 4_000_000;
 
-pub fn compare(expected: &Output, order: Order, got: &[Written], out: &mut Vec<Difference>) {
+/// A row as it came.
+struct Came<'a> {
+    key: Content,
+    value: Content,
+    headers: &'a [(String, Option<Vec<u8>>)],
+}
+
+pub fn compare(expected: &Output, order: Order, got: &[Kept], out: &mut Vec<Difference>) {
     let topic = expected.topic.as_str();
     let wanted: Vec<&Row> = expected.rows.iter().collect();
-    let got: Vec<&Written> = got.iter().collect();
+    let came = |record| Came { key: outcome::key(record), value: outcome::value(record), headers: &record.headers };
+    let got: Vec<Came<'_>> = got.iter().map(came).collect();
+    let got: Vec<&Came<'_>> = got.iter().collect();
     match order {
         Order::Exact => sequence(topic, &wanted, &got, expected.line, out),
         Order::Any => multiset(topic, wanted, got, expected.line, out),
         Order::PerKey => {
-            let mut keys: BTreeMap<String, (Vec<&Row>, Vec<&Written>)> = BTreeMap::new();
+            let mut keys: BTreeMap<String, (Vec<&Row>, Vec<&Came<'_>>)> = BTreeMap::new();
             for row in wanted {
                 let key = row.key.as_ref().map(Content::canonical).unwrap_or_default();
                 keys.entry(key).or_default().0.push(row);
             }
             for row in got {
-                keys.entry(row.key().canonical()).or_default().1.push(row);
+                keys.entry(row.key.canonical()).or_default().1.push(row);
             }
             for (wanted, got) in keys.into_values() {
                 sequence(topic, &wanted, &got, expected.line, out);
@@ -33,7 +43,7 @@ pub fn compare(expected: &Output, order: Order, got: &[Written], out: &mut Vec<D
 }
 
 /// Rows whose order matters. What stands between two that agree is compared pair by pair, unless it came elsewhere.
-fn sequence(topic: &str, wanted: &[&Row], got: &[&Written], line: usize, out: &mut Vec<Difference>) {
+fn sequence(topic: &str, wanted: &[&Row], got: &[&Came<'_>], line: usize, out: &mut Vec<Difference>) {
     let anchors = agreeing(wanted, got);
     let is_left = |at: usize, side: fn(&(usize, usize)) -> usize| anchors.iter().all(|pair| side(pair) != at);
     let mut left_w: Vec<usize> = (0..wanted.len()).filter(|w| is_left(*w, |pair| pair.0)).collect();
@@ -60,7 +70,7 @@ fn sequence(topic: &str, wanted: &[&Row], got: &[&Written], line: usize, out: &m
 }
 
 /// The longest run of pairs that agree, in order: indices into both.
-fn agreeing(wanted: &[&Row], got: &[&Written]) -> Vec<(usize, usize)> {
+fn agreeing(wanted: &[&Row], got: &[&Came<'_>]) -> Vec<(usize, usize)> {
     let agrees = |w: usize, g: usize| is_met(wanted[w], got[g]);
     let shortest = wanted.len().min(got.len());
     let head = (0..shortest).take_while(|i| agrees(*i, *i)).count();
@@ -95,7 +105,7 @@ fn agreeing(wanted: &[&Row], got: &[&Written]) -> Vec<(usize, usize)> {
 }
 
 /// Rows in any order. What is left over on both sides is paired by key.
-fn multiset(topic: &str, wanted: Vec<&Row>, mut got: Vec<&Written>, line: usize, out: &mut Vec<Difference>) {
+fn multiset(topic: &str, wanted: Vec<&Row>, mut got: Vec<&Came<'_>>, line: usize, out: &mut Vec<Difference>) {
     let mut left = Vec::new();
     // The more a row says, the fewer can meet it: those first.
     let (exact, partial): (Vec<_>, Vec<_>) =
@@ -108,7 +118,7 @@ fn multiset(topic: &str, wanted: Vec<&Row>, mut got: Vec<&Written>, line: usize,
     }
     left.sort_by_key(|row| row.line);
     for row in left {
-        let same_key = |written: &&Written| row.key.as_ref().is_some_and(|key| *key == written.key());
+        let same_key = |written: &&Came<'_>| row.key.as_ref().is_some_and(|key| *key == written.key);
         match got.iter().position(same_key) {
             Some(at) => out.push(differing(topic, row, got.remove(at))),
             None => out.push(missing(topic, row)),
@@ -117,12 +127,12 @@ fn multiset(topic: &str, wanted: Vec<&Row>, mut got: Vec<&Written>, line: usize,
     got.into_iter().for_each(|written| out.push(surplus(topic, written, line)));
 }
 
-fn is_met(row: &Row, written: &Written) -> bool {
+fn is_met(row: &Row, written: &Came<'_>) -> bool {
     unmet(row, written, Difference::new(None, "")).shown.is_empty()
 }
 
-fn differing(topic: &str, row: &Row, written: &Written) -> Difference {
-    let key = row.key.as_ref().filter(|key| **key == written.key()).map_or(String::new(), of_key);
+fn differing(topic: &str, row: &Row, written: &Came<'_>) -> Difference {
+    let key = row.key.as_ref().filter(|key| **key == written.key).map_or(String::new(), of_key);
     let difference = unmet(row, written, Difference::new(row.line, format!("{topic}{key}: a row differs")));
     match agreeing_columns(row, written) {
         columns if columns.is_empty() => difference,
@@ -138,15 +148,15 @@ fn of_key(key: &Content) -> String {
 }
 
 /// Everything in which a row is not what is wanted.
-fn unmet(row: &Row, written: &Written, mut difference: Difference) -> Difference {
-    if let Some(key) = row.key.as_ref().filter(|key| **key != written.key()) {
-        difference = difference.expected(format!("key: {key}")).got(format!("key: {}", written.key()));
+fn unmet(row: &Row, written: &Came<'_>, mut difference: Difference) -> Difference {
+    if let Some(key) = row.key.as_ref().filter(|key| **key != written.key) {
+        difference = difference.expected(format!("key: {key}")).got(format!("key: {}", written.key));
     }
-    let value = written.value();
-    match (&row.value, &value) {
+    let value = &written.value;
+    match (&row.value, value) {
         (Wanted::Any, _) => {}
         (Wanted::Exactly(Content::Json(Json::Object(wanted))), Content::Json(Json::Object(got))) => {
-            difference = columns(wanted, &value, difference);
+            difference = columns(wanted, value, difference);
             for (name, value) in got.iter().filter(|(name, _)| wanted.iter().all(|(own, _)| own != name)) {
                 difference = difference.got(column(name, value));
             }
@@ -156,14 +166,14 @@ fn unmet(row: &Row, written: &Written, mut difference: Difference) -> Difference
         }
         (Wanted::Exactly(_), _) => {}
         (Wanted::Columns(wanted), Content::Json(Json::Object(_))) => {
-            difference = columns(wanted, &value, difference);
+            difference = columns(wanted, value, difference);
         }
         (Wanted::Columns(wanted), got) => {
             difference = difference.expected(Json::Object(wanted.clone())).got(format!("value: {got}"));
         }
     }
     for name in &row.absent {
-        if let Some(value) = member(&value, name) {
+        if let Some(value) = member(value, name) {
             difference = difference.got(format!("{}  (must be absent)", column(name, value)));
         }
     }
@@ -212,13 +222,13 @@ fn header(name: &str, value: Option<&[u8]>) -> String {
 }
 
 /// Columns that are what they should be, so that a reader can tell which row it is.
-fn agreeing_columns(row: &Row, written: &Written) -> Vec<String> {
+fn agreeing_columns(row: &Row, written: &Came<'_>) -> Vec<String> {
     let wanted = match &row.value {
         Wanted::Exactly(Content::Json(Json::Object(wanted))) | Wanted::Columns(wanted) => wanted,
         _ => return Vec::new(),
     };
-    let value = written.value();
-    wanted.iter().filter(|(name, wanted)| member(&value, name) == Some(wanted)).map(|(name, _)| name.clone()).collect()
+    let value = &written.value;
+    wanted.iter().filter(|(name, wanted)| member(value, name) == Some(wanted)).map(|(name, _)| name.clone()).collect()
 }
 
 fn missing(topic: &str, row: &Row) -> Difference {
@@ -232,17 +242,17 @@ fn missing(topic: &str, row: &Row) -> Difference {
     Difference::new(row.line, format!("{topic}{key}: a row is missing")).expected(shown)
 }
 
-fn displaced(topic: &str, row: &Row, written: &Written) -> Difference {
-    let key = of_key(&written.key());
+fn displaced(topic: &str, row: &Row, written: &Came<'_>) -> Difference {
+    let key = of_key(&written.key);
     Difference::new(row.line, format!("{topic}{key}: a row came at another place")).got(shown(written))
 }
 
-fn surplus(topic: &str, written: &Written, line: usize) -> Difference {
-    Difference::new(line, format!("{topic}{}: a row too many", of_key(&written.key()))).got(shown(written))
+fn surplus(topic: &str, written: &Came<'_>, line: usize) -> Difference {
+    Difference::new(line, format!("{topic}{}: a row too many", of_key(&written.key))).got(shown(written))
 }
 
-fn shown(written: &Written) -> String {
-    match written.value() {
+fn shown(written: &Came<'_>) -> String {
+    match &written.value {
         Content::Absent => "a tombstone".to_owned(),
         value => value.to_string(),
     }
@@ -262,12 +272,12 @@ mod tests {
         Row { line, key: Some(content(key)), value, absent: Vec::new(), headers: None }
     }
 
-    fn written(offset: i64, key: &str, value: &str) -> Written {
+    fn written(offset: i64, key: &str, value: &str) -> Kept {
         let (key, value) = (Some(key.into()), Some(value.into()));
-        Written { partition: 0, offset, key, value, headers: Vec::new() }
+        Kept { partition: 0, offset, key, value, headers: Vec::new() }
     }
 
-    fn said(order: Order, rows: Vec<Row>, got: &[Written]) -> String {
+    fn said(order: Order, rows: Vec<Row>, got: &[Kept]) -> String {
         let expected = Output { topic: "out".into(), line: 9, rows };
         let mut found = Vec::new();
         compare(&expected, order, got, &mut found);
@@ -296,7 +306,7 @@ mod tests {
     #[test]
     fn missing_and_surplus_rows_are_told_from_changed_ones() {
         let rows = || vec![row(1, "1", "\"a\""), row(2, "1", "\"b\""), row(3, "1", "\"c\"")];
-        let of = |values: &[&str]| -> Vec<Written> {
+        let of = |values: &[&str]| -> Vec<Kept> {
             values.iter().enumerate().map(|(at, value)| written(at as i64, "1", &format!("\"{value}\""))).collect()
         };
         let missing = "  out, key 1: a row is missing (f:2)\n    - \"b\"\n";

@@ -8,9 +8,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::directory::StateDirectory;
-use super::outcome::{Outcome, read_topics};
+use super::outcome::Outcome;
 use super::time::ManualClock;
 use super::watch::{Watch, Watched};
+use crate::cli::read_back::{Kept, read_back, read_stable};
 use crate::engine::catalog::Catalog;
 use crate::engine::clock::Clock;
 use crate::engine::instance;
@@ -162,9 +163,12 @@ impl<'a> Stage<'a> {
         let topics = self.log.admin().topics()?;
         let topics: Vec<String> =
             topics.into_iter().filter(|topic| !self.scenario.topics.contains_key(topic)).collect();
+        type Read<'r> = &'r dyn Fn(&str) -> crate::log::Result<Vec<Kept>>;
+        let read =
+            |of: Read<'_>| topics.iter().map(|topic| Ok((topic.clone(), of(topic)?))).collect::<Result<_, End>>();
         Ok(Outcome {
-            committed: read_topics(&self.log, &topics, Isolation::Committed)?,
-            left: read_topics(&self.log, &topics, Isolation::Uncommitted)?,
+            committed: read(&|topic| read_stable(&self.log, topic))?,
+            left: read(&|topic| read_back(&self.log, topic, Isolation::Uncommitted))?,
             keys: self.keys()?,
             metrics: self.rendered.clone().unwrap_or_else(|| self.metrics.render()),
             stopped,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{
-    Admin, Appender, Bounds, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing, Producer,
-    Reader, Result, Sent, TopicPartition,
+    Admin, Appender, Bounds, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing,
+    Producer, Reader, Result, Sent, TopicPartition,
 };
 use crate::record::Record;
 use crate::topology::scenario::Crash;
@@ -77,6 +77,10 @@ impl Log for Watched {
 
     fn reader(&self, worker: usize, isolation: Isolation) -> Result<Box<dyn Reader>> {
         self.log.reader(worker, isolation)
+    }
+
+    fn as_client(&self, client: Client) -> Result<Arc<dyn Log>> {
+        self.log.as_client(client)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::record::json::{self, Kind};
 use crate::topology::yaml::{Node, Value};
 
-/// A JSON value. Two are equal if their canonical texts are.
+/// A JSON value. Equal ones may have their members in another order.
 #[derive(Debug, Clone)]
 pub enum Json {
     Null,
@@ -129,7 +129,17 @@ impl Json {
 
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
-        self.canonical() == other.canonical()
+        match (self, other) {
+            (Json::Null, Json::Null) => true,
+            (Json::Bool(a), Json::Bool(b)) => a == b,
+            (Json::Number(a), Json::Number(b)) | (Json::Text(a), Json::Text(b)) => a == b,
+            (Json::Array(a), Json::Array(b)) => a == b,
+            (Json::Object(a), Json::Object(b)) if a.len() == b.len() => {
+                a.iter().all(|member| b.contains(member)) && b.iter().all(|member| a.contains(member))
+            }
+            (Json::Deep(_), Json::Deep(_)) => self.canonical() == other.canonical(),
+            _ => false,
+        }
     }
 }
 
