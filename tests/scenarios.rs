@@ -1,6 +1,6 @@
 //! `highwater topology test`, by the built binary: the project's own scenarios, and what is said of wrong ones.
 //!
-//! `tests/scenarios/guarantees` must pass. Of each `tests/scenarios/messages/NAME.yaml` is said what stands in
+//! `tests/scenarios` must pass. Of each `tests/scenario-messages/NAME.yaml` is said what stands in
 //! `NAME.expected` beside it; `UPDATE_EXPECTED=1 cargo test --test scenarios` writes what is said now: read the
 //! difference before you keep it.
 
@@ -13,8 +13,8 @@ use serde_json::Value;
 use support::Dir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const GUARANTEES: &str = "tests/scenarios/guarantees";
-const MESSAGES: &str = "tests/scenarios/messages";
+const GUARANTEES: &str = "tests/scenarios";
+const MESSAGES: &str = "tests/scenario-messages";
 
 struct Said {
     code: Option<i32>,
@@ -96,7 +96,7 @@ fn what_is_printed_can_be_expected() {
         // Paths in it start elsewhere now.
         let home = format!("{ROOT}/{GUARANTEES}");
         let text = without_expectation(&text)
-            .replace("../../../", &format!("{ROOT}/"))
+            .replace("../../", &format!("{ROOT}/"))
             .replace("rules/", &format!("{home}/rules/"));
         std::fs::write(dir.join(&name(&path)), format!("{text}\n{printed}")).expect("written");
         again += 1;

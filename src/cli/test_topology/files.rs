@@ -23,12 +23,16 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+/// Hidden files and directories are left out, and links to directories are not followed.
 fn search(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let entries: std::io::Result<Vec<_>> = std::fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect();
+    let entries: std::io::Result<Vec<_>> = std::fs::read_dir(directory)?.collect();
     let mut entries = entries?;
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        } else if entry.file_type()?.is_dir() {
             search(&path, found)?;
         } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
             // One that cannot be read is shown with the others' errors.
