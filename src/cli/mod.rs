@@ -1,8 +1,12 @@
 //! The command line: one file a command. Logs go to stderr, results to stdout.
 
+pub mod cluster_arg;
+pub mod consume;
 pub mod demo;
 pub mod describe;
 pub mod file_arg;
+pub mod lines;
+pub mod produce;
 mod read_back;
 pub mod run;
 pub mod test_topology;
@@ -14,8 +18,10 @@ use clap::{Parser, Subcommand};
 
 use crate::telemetry::{LogFormat, logging};
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration, 130 interrupted.
 pub const FAILED: u8 = 1;
+/// A signal came before the end; as shells say it of SIGINT.
+pub const INTERRUPTED: u8 = 130;
 
 const GUIDE: &str = "\
 Start here:
@@ -23,8 +29,10 @@ Start here:
   highwater topology describe          what it reads, does and writes
   highwater topology test PATH…        scenarios: records in, rows out, no broker
   highwater run                        run it, in as many instances as you like
+  highwater produce TOPIC              lines in, records out
+  highwater consume TOPIC              records in, lines out
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration, 130 interrupted.";
 
 /// A stateful stream processor for change data: anonymized, exactly once, from one topology.yaml.
 #[derive(Debug, Parser)]
@@ -54,6 +62,10 @@ enum Command {
     /// Look at a topology without running it: needs neither a broker nor secrets.
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Write lines to a topic, as records.
+    Produce(produce::Args),
+    /// Read records of a topic, as lines.
+    Consume(consume::Args),
     /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
     Demo(demo::Args),
 }
@@ -73,8 +85,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = match cli.command {
         _ if !cli.log_level.is_empty() => &cli.log_level,
-        // The demonstration tells its story itself.
-        Command::Demo(_) => "warn",
+        // The demonstration tells its story itself, and who moves records has nothing to tell.
+        Command::Demo(_) | Command::Produce(_) | Command::Consume(_) => "warn",
         // What a scenario does to a topology is meant.
         Command::Topology(TopologyCommand::Test(_)) => "error",
         _ => "",
@@ -88,8 +100,16 @@ pub fn main() -> ExitCode {
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
         Command::Topology(TopologyCommand::Test(args)) => test_topology::run(&args),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
+}
+
+/// A line on stderr. If that is gone there is nobody left to tell.
+fn tell(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -8,29 +8,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::instance::Instance;
 use crate::log::LogError;
-use crate::topology::{Mode, Topology};
+use crate::topology::{Cluster, Mode, Topology};
 
-use super::FAILED;
 use super::file_arg::FileArg;
 use super::validate::load;
+use super::{FAILED, INTERRUPTED};
 
 const EXAMPLES: &str = "\
 Examples:
   highwater run                                  the topology.yaml of this directory
   highwater run -f shop.yaml --threads 2         another file, two workers
   highwater run --state /var/lib/highwater/2     a second instance on one machine
+  highwater run --embedded                       no Kafka: the log lies in the state directory
 
 Every instance of one application joins its consumer group and shares the
 partitions. Each needs a state directory of its own: it holds the stores and the
-instance's name. A second SIGTERM or SIGINT ends the process at once; nothing is
-lost by that, the next start takes a little longer.";
+instance's name. An embedded log belongs to one process, which is then the only
+instance. A second SIGTERM or SIGINT ends the process at once; nothing is lost by
+that, the next start takes a little longer.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     file: FileArg,
-    /// Directory of the stores and the instance's name, instead of the topology's.
+    /// Use the embedded log instead of Kafka: in PATH, or where the topology says, or in `log` of the state directory.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    embedded: Option<Option<PathBuf>>,
+    /// Directory of the stores and the instance's name, instead of the topology's. An embedded log without a place of
+    /// its own goes along.
     #[arg(long, value_name = "DIR", env = "HIGHWATER_STATE")]
     state: Option<PathBuf>,
     /// Workers, instead of the topology's number.
@@ -42,7 +48,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match load(args.file.path(), Mode::Run) {
+    let mode = if args.embedded.is_some() { Mode::RunEmbedded } else { Mode::Run };
+    let loaded = match load(args.file.path(), mode) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -51,7 +58,10 @@ pub fn run(args: &Args) -> ExitCode {
     }
     let mut topology = loaded.topology;
     if let Some(path) = &args.state {
-        topology.state.path.clone_from(path);
+        topology.keep_state_in(path);
+    }
+    if let Some(Some(path)) = &args.embedded {
+        topology.cluster = Cluster::Embedded(path.clone());
     }
     topology.threads = args.threads.map_or(topology.threads, usize::from);
     topology.http = args.http.or(topology.http);
@@ -77,7 +87,7 @@ fn start(topology: Topology) -> Result<(), LogError> {
 pub fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)

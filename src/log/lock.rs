@@ -8,7 +8,15 @@ const NAME: &str = "lock";
 
 /// Held for as long as it lives.
 #[derive(Debug)]
-pub struct DirectoryLock(#[expect(dead_code, reason = "open is what it is for")] File);
+pub struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread is just starting holds a copy of the file until it becomes
+        // its own program. If it fails, closing it is as good a moment later.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Why a directory cannot be locked.
 #[derive(Debug)]

@@ -45,12 +45,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("value.serializer", "a property of the Java client"),
 ];
 
+/// Why a property cannot be set, if it cannot.
+pub fn refusal(property: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(name, _)| *name == property).map(|(_, reason)| *reason)
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
     let Some(entries) = reader.map(&section.value, section.key_span, "`kafka`") else { return properties };
     for entry in entries {
-        if let Some((name, reason)) = REFUSED.iter().find(|(name, _)| *name == entry.key) {
-            reader.error("refused-property", entry.key_span, format!("`{name}` cannot be set"), *reason);
+        if let Some(reason) = refusal(&entry.key) {
+            reader.error("refused-property", entry.key_span, format!("`{}` cannot be set", entry.key), reason);
             continue;
         }
         if entry.value.is_blank() {

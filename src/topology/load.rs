@@ -19,6 +19,8 @@ pub enum Mode {
     Run,
     /// `run --embedded`: everything but `kafka`, which is not looked at.
     RunEmbedded,
+    /// `produce --embedded`, `consume --embedded`: only where the embedded log is; `kafka` is not looked at.
+    ConnectEmbedded,
     /// `topology test`: the log is in memory, so `kafka` is not looked at, and secrets are those of the scenario.
     Test,
 }
@@ -26,12 +28,17 @@ pub enum Mode {
 impl Mode {
     /// Whether what is not set has a stand-in.
     pub(super) fn stands_in(self) -> bool {
-        matches!(self, Self::Check | Self::Connect)
+        matches!(self, Self::Check | Self::Connect | Self::ConnectEmbedded)
+    }
+
+    /// Whether where the log is must be known, and nothing else.
+    pub(super) fn connects(self) -> bool {
+        matches!(self, Self::Connect | Self::ConnectEmbedded)
     }
 
     /// Whether the log is in this process, whatever `kafka` says.
-    pub(super) fn brings_its_log(self) -> bool {
-        matches!(self, Self::RunEmbedded | Self::Test)
+    pub(super) fn embeds(self) -> bool {
+        matches!(self, Self::RunEmbedded | Self::ConnectEmbedded | Self::Test)
     }
 }
 

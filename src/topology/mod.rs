@@ -26,11 +26,15 @@ pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use kafka::refusal;
 pub use load::{Loaded, Mode, process_env};
+pub use names::topic as check_topic_name;
+pub use reader::nearest;
+pub use units::{duration, show as show_duration};
 
 use crate::operators::{dedup, mask};
 use crate::record::Secret;
@@ -48,6 +52,8 @@ pub struct Topology {
     pub state: State,
     pub http: Option<SocketAddr>,
     pub streams: Vec<Stream>,
+    /// No place was named for the embedded log: it lies with the state.
+    log_in_state: bool,
 }
 
 /// Where the log is.
@@ -58,6 +64,9 @@ pub enum Cluster {
     /// In this process, in this directory.
     Embedded(PathBuf),
 }
+
+/// Where the embedded log lies below the state, unless another place is named.
+pub const EMBEDDED_LOG: &str = "log";
 
 impl std::fmt::Display for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -114,6 +123,14 @@ pub enum OnError {
 }
 
 impl Topology {
+    /// Keeps the state in another directory, and with it an embedded log for which no place was named.
+    pub fn keep_state_in(&mut self, path: &Path) {
+        self.state.path = path.to_owned();
+        if self.log_in_state && matches!(self.cluster, Cluster::Embedded(_)) {
+            self.cluster = Cluster::Embedded(path.join(EMBEDDED_LOG));
+        }
+    }
+
     /// The topic that backs the store of one source topic.
     pub fn changelog(&self, stream: &str, source_topic: &str) -> String {
         changelog(&self.application, stream, source_topic)
@@ -182,8 +199,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::operators::mask::{Rule, Rules, Unlisted};
 
@@ -266,6 +281,50 @@ mod tests {
         let text = |log: &str| format!("application: app\n{log}streams:\n  s: {PLAIN}\n");
         assert_eq!(load_in(Mode::Connect, &text(kafka)).unwrap_err().errors(), 1);
         assert_eq!(load_in(Mode::Check, &text(kafka)).unwrap().warnings.errors(), 0);
+    }
+
+    #[test]
+    fn only_where_the_log_is_must_be_known_to_connect() {
+        let load = |mode, head: &str| {
+            let text = format!("application: app\nsecrets: {{ a: '${{NOWHERE}}' }}\n{head}\nstreams:\n  s: {PLAIN}\n");
+            load_in(mode, &text).map(|loaded| loaded.topology.cluster.to_string()).map_err(|found| found.errors())
+        };
+        use Mode::{Connect, ConnectEmbedded};
+        let (known, unknown) = ("kafka: { bootstrap.servers: b }", "kafka: { bootstrap.servers: '${NOWHERE}' }");
+        let unset = "state: { path: '${NOWHERE}', secret: a }";
+        for (mode, head, want) in [
+            (Connect, known.into(), Ok("Kafka at b")),
+            (Connect, unknown.into(), Err(1)),
+            (Connect, format!("{known}\n{unset}"), Ok("Kafka at b")),
+            (Connect, format!("embedded: a/b\n{unset}"), Ok("the embedded log in a/b")),
+            (Connect, format!("embedded: {{ path: a/b }}\n{unset}"), Ok("the embedded log in a/b")),
+            (Connect, format!("embedded: {{}}\n{unset}"), Err(1)),
+            (Connect, "embedded: { path: '${NOWHERE}' }".into(), Err(1)),
+            (ConnectEmbedded, unknown.into(), Ok("the embedded log in state/log")),
+            (ConnectEmbedded, format!("{unknown}\nembedded: a/b\n{unset}"), Ok("the embedded log in a/b")),
+            (ConnectEmbedded, format!("{known}\n{unset}"), Err(1)),
+        ] {
+            assert_eq!(load(mode, &head), want.map(str::to_string), "{mode:?} {head}");
+        }
+    }
+
+    #[test]
+    fn the_embedded_log_goes_with_the_state_unless_it_has_a_place_of_its_own() {
+        let moved = |mode, log: &str| {
+            let text = format!("application: app\nstate: s\n{log}\nstreams:\n  s: {PLAIN}\n");
+            let mut topology = load_in(mode, &text).unwrap_or_else(|found| panic!("{found}")).topology;
+            topology.keep_state_in(Path::new("d"));
+            assert_eq!(topology.state.path, PathBuf::from("d"));
+            topology.cluster.to_string()
+        };
+        let kafka = "kafka: { bootstrap.servers: b }";
+        assert_eq!(moved(Mode::Run, "embedded: {}"), "the embedded log in d/log");
+        assert_eq!(moved(Mode::RunEmbedded, kafka), "the embedded log in d/log");
+        assert_eq!(moved(Mode::Run, kafka), "Kafka at b");
+        // Named, it stays, also where the name is that of the default.
+        for log in ["embedded: s/log", "embedded: { path: s/log }"] {
+            assert_eq!(moved(Mode::Run, log), "the embedded log in s/log");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 pub(super) const MAX_TOPIC: usize = 249;
 
 /// What keeps Kafka from taking this name of a topic.
-pub(super) fn topic(name: &str) -> Result<(), String> {
+pub fn topic(name: &str) -> Result<(), String> {
     if name == "." || name == ".." {
         return Err("Kafka takes no topic of this name".into());
     }

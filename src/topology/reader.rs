@@ -273,7 +273,7 @@ impl<'n> Fields<'n> {
 }
 
 /// The name that was probably meant.
-pub(super) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
     let names: Vec<&str> = names.collect();
     if let Some(longer) = names.iter().find(|name| given.len() >= 3 && name.to_lowercase().starts_with(&given)) {

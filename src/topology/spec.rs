@@ -9,7 +9,7 @@ use super::reader::{Fields, Reader};
 use super::stream::{self, Draft};
 use super::units::{duration, show, size};
 use super::yaml::{Entry, Node, Value};
-use super::{Cluster, Mode, State, Topology, check, kafka, names};
+use super::{Cluster, EMBEDDED_LOG, Mode, State, Topology, check, kafka, names};
 
 const KNOWN: [&str; 12] = [
     "application",
@@ -46,7 +46,8 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
         None => false,
     };
     let threads = read_threads(reader, top);
-    let state = read_state(reader, top);
+    let log_in_state = log_in_state(reader.mode, top);
+    let state = read_state(reader, top, log_in_state);
     let cluster = read_cluster(reader, top, &state.path);
     let http = read_http(reader, top);
     let drafts = read_streams(reader, top);
@@ -67,6 +68,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
         state,
         http,
         streams,
+        log_in_state,
     })
 }
 
@@ -92,18 +94,18 @@ fn read_application(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<String> 
 /// Where the log is. `kafka` and `embedded` exclude each other, unless a flag has decided already.
 fn read_cluster(reader: &mut Reader<'_>, top: Fields<'_>, state: &Path) -> Cluster {
     let mode = reader.mode;
-    if mode == Mode::Connect {
+    if mode.connects() {
         reader.mode = Mode::Run;
     }
     let cluster = match (top.get("embedded"), top.get("kafka")) {
         (Some(entry), kafka) => {
-            if let Some(kafka) = kafka.filter(|_| !mode.brings_its_log()) {
+            if let Some(kafka) = kafka.filter(|_| !mode.embeds()) {
                 let label = "`embedded` keeps the log in this process, `kafka` names a cluster";
                 reader.error("conflict", kafka.key_span, "`kafka` and `embedded` exclude each other", label);
             }
             Cluster::Embedded(read_embedded(reader, entry, state))
         }
-        (None, _) if mode.brings_its_log() => Cluster::Embedded(state.join("log")),
+        (None, _) if mode.embeds() => Cluster::Embedded(state.join(EMBEDDED_LOG)),
         (None, _) => {
             let label =
                 "it names the brokers: `kafka: { bootstrap.servers: localhost:9092 }`; or `embedded: state/log`";
@@ -115,6 +117,16 @@ fn read_cluster(reader: &mut Reader<'_>, top: Fields<'_>, state: &Path) -> Clust
     cluster
 }
 
+/// Whether the log is embedded and no place is named for it: it lies with the state.
+fn log_in_state(mode: Mode, top: Fields<'_>) -> bool {
+    match top.get("embedded").map(|section| (scalar(section), &section.value.value)) {
+        None => mode.embeds(),
+        Some((Some(_), _)) => false,
+        Some((None, Value::Map(fields))) => !fields.iter().any(|field| field.key == "path"),
+        Some((None, _)) => true,
+    }
+}
+
 fn read_embedded(reader: &mut Reader<'_>, section: &Entry, state: &Path) -> PathBuf {
     let path = match scalar(section) {
         Some(section) => Some(section),
@@ -124,7 +136,7 @@ fn read_embedded(reader: &mut Reader<'_>, section: &Entry, state: &Path) -> Path
         }
     };
     let text = path.and_then(|entry| reader.text(&entry.value, entry.key_span, "`embedded`"));
-    text.map_or_else(|| state.join("log"), |text| PathBuf::from(text.text))
+    text.map_or_else(|| state.join(EMBEDDED_LOG), |text| PathBuf::from(text.text))
 }
 
 fn read_times(reader: &mut Reader<'_>, top: Fields<'_>) -> (Duration, Duration) {
@@ -166,7 +178,8 @@ fn read_threads(reader: &mut Reader<'_>, top: Fields<'_>) -> usize {
     threads.unwrap_or(1)
 }
 
-fn read_state(reader: &mut Reader<'_>, top: Fields<'_>) -> State {
+/// The state, `holds_log` where the log's place depends on it.
+fn read_state(reader: &mut Reader<'_>, top: Fields<'_>, holds_log: bool) -> State {
     let mut state = State { path: PathBuf::from("state"), secret: None, memory: MEMORY };
     let Some(section) = top.get("state") else { return state };
     let mut path = scalar(section);
@@ -185,9 +198,14 @@ fn read_state(reader: &mut Reader<'_>, top: Fields<'_>) -> State {
             state.memory = memory.unwrap_or(MEMORY);
         }
     }
+    let mode = reader.mode;
+    if holds_log && mode.connects() {
+        reader.mode = Mode::Run;
+    }
     if let Some(text) = path.and_then(|entry| reader.text(&entry.value, entry.key_span, "`state`")) {
         state.path = PathBuf::from(text.text);
     }
+    reader.mode = mode;
     state
 }
 

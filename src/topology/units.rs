@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `100ms`, `10s`, `5m`, `1h`. A number without a unit is refused: it is read differently everywhere.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let per_unit: u64 = match unit {
         "ms" => 1,
@@ -35,7 +35,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// For messages, in the largest unit that fits.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     match duration.as_millis() {
         ms if ms % 1_000 != 0 || ms == 0 => format!("{ms}ms"),
         ms => format!("{}s", ms / 1_000),
