@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::log::{Event, Isolation, Log, LogError, Result, TopicPartition};
+use crate::log::{Bounds, Event, Isolation, Log, LogError, Result, TopicPartition};
 
 /// How long an open transaction may hold the end back.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,13 +28,24 @@ pub fn read_stable(log: &dyn Log, topic: &str) -> Result<Vec<Kept>> {
     read(log, topic, Isolation::Committed, false)
 }
 
+/// Asks again while a partition has no leader, as after a broker's start.
+fn bounds(log: &dyn Log, tp: &TopicPartition) -> Result<Bounds> {
+    let begun = Instant::now();
+    loop {
+        match log.admin().bounds(tp) {
+            Err(LogError::Retry(_)) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(100)),
+            told => return told,
+        }
+    }
+}
+
 fn read(log: &dyn Log, topic: &str, isolation: Isolation, whole: bool) -> Result<Vec<Kept>> {
     let Some(info) = log.admin().describe(topic)? else { return Ok(Vec::new()) };
     let mut reader = log.reader(0, isolation)?;
     let mut open: BTreeSet<(TopicPartition, i64)> = BTreeSet::new();
     for partition in 0..info.partitions {
         let tp = TopicPartition::new(topic, partition);
-        let bounds = log.admin().bounds(&tp)?;
+        let bounds = bounds(log, &tp)?;
         if bounds.end > bounds.start {
             reader.start(&tp, bounds.start)?;
             open.insert((tp, bounds.end));

@@ -30,12 +30,13 @@ impl Default for Building {
 }
 
 impl Building {
+    /// A timestamp of zero means now, as it does to Kafka's clients.
     pub fn push(&mut self, record: &Outgoing<'_>, now: i64) {
         let bytes = &mut self.bytes;
         let start = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.count.to_le_bytes());
-        bytes.extend_from_slice(&record.timestamp.unwrap_or(now).to_le_bytes());
+        bytes.extend_from_slice(&record.timestamp.filter(|ts| *ts != 0).unwrap_or(now).to_le_bytes());
         put(bytes, record.key);
         put(bytes, record.value);
         bytes.extend_from_slice(&(record.headers.len() as u32).to_le_bytes());
@@ -50,10 +51,6 @@ impl Building {
 
     pub fn count(&self) -> u32 {
         self.count
-    }
-
-    pub fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     /// `producer` is set for records of a transaction.

@@ -9,7 +9,7 @@ use super::batch::{self, Batch, Building};
 use super::groups::{Group, Refused};
 use super::layout::{self, Place};
 use super::storage::{Changes, Storage};
-use super::topics::{Aborted, Partition, Settings, Topic};
+use super::topics::{self, Aborted, Partition, Settings, Topic};
 use super::transactions::{Pending, Phase, Transaction};
 use crate::log::{Isolation, LogError, Membership, Result, TopicPartition};
 
@@ -29,7 +29,9 @@ pub struct State {
     names: BTreeMap<u32, Arc<str>>,
     transactions: BTreeMap<String, Transaction>,
     pub groups: BTreeMap<String, Group>,
-    offsets: BTreeMap<(Place, String), i64>,
+    offsets: BTreeMap<(Place, String), Committed>,
+    /// Grows with every offset sent.
+    turn: u64,
     counters: Counters,
     /// Places whose markers are late, and groups whose offsets are.
     pub held: BTreeSet<Place>,
@@ -43,6 +45,13 @@ pub struct State {
 struct Counters {
     topic: u32,
     producer: i64,
+}
+
+/// A committed offset, with the turn at which it was sent.
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct Committed {
+    offset: i64,
+    turn: u64,
 }
 
 /// A producer as the coordinator knows it.
@@ -78,6 +87,8 @@ pub enum Next {
     /// Nothing to be seen before this offset.
     Skip(i64),
     End(i64),
+    /// Beyond what this reader may see: it waits.
+    Wait,
     OutOfRange,
     /// No such partition.
     Gone,
@@ -150,9 +161,12 @@ impl State {
             for (group, offsets) in ready {
                 for pending in offsets.iter().filter(|_| commit) {
                     let place = pending.place();
-                    if self.partition(place).is_some() {
-                        changes.push((layout::offset(place, &group), Some(layout::encode(&pending.offset))));
-                        self.offsets.insert((place, group.clone()), pending.offset);
+                    let key = (place, group.clone());
+                    let newer = self.offsets.get(&key).is_none_or(|old| old.turn < pending.turn);
+                    if newer && self.partition(place).is_some() {
+                        let committed = Committed { offset: pending.offset, turn: pending.turn };
+                        changes.push((layout::offset(place, &group), Some(layout::encode(&committed))));
+                        self.offsets.insert(key, committed);
                     }
                 }
             }
@@ -248,6 +262,8 @@ impl Broker {
             let Some((place, group)) = layout::offset_of(&key) else { continue };
             state.offsets.insert((place, group.to_string()), layout::decode("an offset", &value)?);
         }
+        let pending = state.transactions.values().flat_map(|t| t.offsets.values().flatten()).map(|p| p.turn);
+        state.turn = pending.chain(state.offsets.values().map(|o| o.turn)).max().unwrap_or(0);
         let mut changes = Changes::new();
         for id in state.transactions.keys().cloned().collect::<Vec<_>>() {
             state.settle(&id, self.now(), &mut changes);
@@ -321,6 +337,7 @@ impl Broker {
         if partitions < 1 {
             return Err(LogError::Stop(format!("topic {name}: it needs a partition")));
         }
+        topics::check(config).map_err(|text| LogError::Stop(format!("topic {name}: {text}")))?;
         let mut state = self.enter()?;
         if state.topics.contains_key(name) {
             return Ok(());
@@ -432,7 +449,10 @@ impl Broker {
                 partition.open.entry(who.producer).or_insert(first);
             }
             changes.push(partition.saved(place));
-            changes.push((layout::batch(place, first), Some(building.finish(first, who.map(|w| w.producer), now))));
+            if building.count() > 0 {
+                let batch = building.finish(first, who.map(|w| w.producer), now);
+                changes.push((layout::batch(place, first), Some(batch)));
+            }
             firsts.push((place, first));
         }
         self.write(&mut state, changes, lasting)?;
@@ -449,9 +469,11 @@ impl Broker {
         let mut state = self.enter()?;
         let now = self.now();
         state.check(who)?;
+        state.turn += 1;
+        let turn = state.turn;
         let places = offsets.iter().map(|(tp, offset)| {
             let place = state.place(tp).ok_or_else(|| Denied::Unknown(tp.to_string()))?;
-            Ok(Pending { topic: place.topic, partition: place.partition, offset: *offset })
+            Ok(Pending { topic: place.topic, partition: place.partition, offset: *offset, turn })
         });
         let places = places.collect::<std::result::Result<Vec<_>, Denied>>()?;
         state.groups.entry(member.group.clone()).or_default().admits(member).map_err(Denied::Group)?;
@@ -495,7 +517,7 @@ impl Broker {
             if place.is_some_and(|place| state.is_unstable(place, group)) {
                 return Err(LogError::Retry(format!("an open transaction holds the committed offset of {tp}")));
             }
-            found.push(place.and_then(|place| state.offsets.get(&(place, group.to_string())).copied()));
+            found.push(place.and_then(|place| state.offsets.get(&(place, group.to_string())).map(|o| o.offset)));
         }
         Ok(found)
     }
@@ -512,7 +534,7 @@ impl Broker {
             (place, partition.limit(isolation))
         };
         if from >= limit {
-            return Ok(Next::End(from));
+            return Ok(if from == limit { Next::End(from) } else { Next::Wait });
         }
         // Below the limit nothing changes but by the cleaner, which leaves what a reader may see.
         let Some(batch) = self.batch(place, from).map_err(LogError::Stop)?.filter(|batch| batch.first < limit) else {

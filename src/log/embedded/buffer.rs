@@ -23,8 +23,12 @@ pub struct Buffer {
     since_ms: i64,
     /// Where records without a key go next.
     turn: i32,
+    /// Why the log did not take what was written.
     pub failed: Option<Denied>,
-    acknowledged: FxHashMap<Place, i64>,
+    /// A record that its topic does not take: told at the commit, or the flush.
+    pub refused: Option<LogError>,
+    /// Of partitions that were chosen by the sender.
+    acknowledged: FxHashMap<Place, Option<i64>>,
 }
 
 #[derive(Clone, Copy)]
@@ -46,18 +50,18 @@ impl Buffer {
             since_ms: 0,
             turn: 0,
             failed: None,
+            refused: None,
             acknowledged: FxHashMap::default(),
         }
     }
 
-    fn target(&mut self, topic: &str) -> Result<Target> {
+    /// None for a topic that does not exist.
+    fn target(&mut self, topic: &str) -> Result<Option<Target>> {
         if let Some(target) = self.targets.get(topic) {
-            return Ok(*target);
+            return Ok(Some(*target));
         }
         let state = self.broker.enter()?;
-        let found = state.topics.get(topic).ok_or_else(|| {
-            LogError::Stop(format!("produce to {topic}: no such topic: create the topic and start again"))
-        })?;
+        let Some(found) = state.topics.get(topic) else { return Ok(None) };
         let info = found.info();
         let target = Target {
             number: found.settings.number,
@@ -66,39 +70,63 @@ impl Buffer {
             compacted: found.is_compacted(),
         };
         self.targets.insert(topic.to_string(), target);
-        Ok(target)
+        Ok(Some(target))
     }
 
+    /// A record that its topic does not take fails the commit, not the call: on a broker nobody knows before.
     pub fn push(&mut self, record: &Outgoing<'_>) -> Result<()> {
-        let target = self.target(record.topic)?;
-        let refused = |why: &str| Err(LogError::Stop(format!("produce to {}: {why}", record.topic)));
+        let topic = record.topic;
+        let Some(target) = self.target(topic)? else {
+            self.refuse(format!("{topic}: no such topic: create the topic and start again"));
+            return Ok(());
+        };
         let partition = match (record.partition, record.key) {
             (Some(partition), _) if !(0..target.partitions).contains(&partition) => {
-                return refused(&format!("there is no partition {partition}"));
+                return Err(LogError::Stop(format!("produce to {topic}: there is no partition {partition}")));
             }
             (Some(partition), _) => partition,
             (None, Some(key)) => partition(key, target.partitions),
             (None, None) => self.turn % target.partitions,
         };
-        if record.key.is_none() && target.compacted {
-            return refused("the topic refuses the record: compacted topics need keys");
-        }
         let place = Place { topic: target.number, partition };
-        let now = if self.broker.waits() && record.timestamp.is_some() { self.since_ms } else { self.broker.now() };
-        let building = self.waiting.entry(place).or_default();
-        let before = building.len();
-        building.push(record, now);
-        let size = building.len() - before;
-        if size > target.limit {
-            return refused(&format!("a record of {size} bytes is too large: raise max.message.bytes of the topic"));
+        if record.partition.is_some() {
+            self.acknowledged.entry(place).or_insert(None);
         }
+        if record.key.is_none() && target.compacted {
+            self.refuse(format!("{topic}: the topic refuses the record: compacted topics need keys"));
+            return self.enlist(place);
+        }
+        let size = size(record);
+        if size > target.limit {
+            self.refuse(format!(
+                "{topic}: a record of {size} bytes is too large: raise max.message.bytes of the topic"
+            ));
+            return self.enlist(place);
+        }
+        let now = self.broker.now();
+        self.waiting.entry(place).or_default().push(record, now);
         if self.bytes == 0 {
-            self.since_ms = self.broker.now();
+            self.since_ms = now;
         }
         self.bytes += size;
         // Without time nobody would come by to write what lingers.
         if self.bytes >= FULL || !self.broker.waits() {
             self.flush(false);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, why: String) {
+        self.refused.get_or_insert(LogError::Stop(why));
+    }
+
+    /// The partition of a refused record is part of the transaction all the same: its end leaves a marker there.
+    fn enlist(&mut self, place: Place) -> Result<()> {
+        self.flush(false);
+        if let (Some(who), None) = (&self.who, &self.failed)
+            && let Err(denied) = self.broker.append(vec![(place, Building::default())], Some(who), false)
+        {
+            self.failed = Some(denied);
         }
         Ok(())
     }
@@ -117,7 +145,7 @@ impl Buffer {
             Ok(firsts) => {
                 for (place, first) in firsts {
                     let count = counts.iter().find(|(p, _)| *p == place).map_or(0, |(_, count)| *count);
-                    self.acknowledged.insert(place, first + count - 1);
+                    self.acknowledged.entry(place).and_modify(|offset| *offset = Some(first + count - 1));
                 }
             }
             Err(denied) => self.failed = Some(denied),
@@ -137,6 +165,12 @@ impl Buffer {
 
     pub fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
         let number = self.targets.get(&*tp.topic)?.number;
-        self.acknowledged.get(&Place { topic: number, partition: tp.partition }).copied()
+        *self.acknowledged.get(&Place { topic: number, partition: tp.partition })?
     }
+}
+
+/// What a record takes in a batch, about.
+fn size(record: &Outgoing<'_>) -> usize {
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + 8).sum();
+    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + 28
 }

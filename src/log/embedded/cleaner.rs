@@ -48,7 +48,7 @@ fn partition(broker: &Broker, tp: &TopicPartition, place: Place, to: i64, retent
                 batch.last + 1
             }
             Next::Skip(to) => to,
-            Next::End(_) | Next::OutOfRange | Next::Gone => break,
+            Next::End(_) | Next::Wait | Next::OutOfRange | Next::Gone => break,
         };
     }
     let now = broker.now();

@@ -22,6 +22,10 @@ pub struct EmbeddedConsumer {
     /// As last heard from the group.
     generation: i32,
     lost: bool,
+    /// For the next poll.
+    events: Vec<Event>,
+    /// Assigned, and not taken yet.
+    offered: Vec<TopicPartition>,
     fetches: Fetches,
 }
 
@@ -35,14 +39,16 @@ impl EmbeddedConsumer {
             member: None,
             generation: -1,
             lost: false,
+            events: Vec::new(),
+            offered: Vec::new(),
             fetches: Fetches::new(Isolation::Committed, false),
         }
     }
 
-    /// What a client does in the background: heartbeats, joining, hearing of rebalances.
-    fn keep_up(&mut self) -> Result<Vec<Event>> {
+    /// What a client does in the background: it joins, shows that it lives, and finds out that it was thrown out.
+    fn keep_up(&mut self) -> Result<()> {
         if self.topics.is_empty() || self.lost {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let broker = &self.handle.broker;
         let mut state = broker.enter()?;
@@ -52,28 +58,35 @@ impl EmbeddedConsumer {
             && !group.seen(id, now)
         {
             self.member = None;
+            self.offered.clear();
             let partitions = self.fetches.partitions();
             if !partitions.is_empty() {
                 self.lost = true;
-                return Ok(vec![Event::Revoked { partitions, lost: true }]);
+                self.events.push(Event::Revoked { partitions, lost: true });
+                return Ok(());
             }
         }
-        let id = match &self.member {
-            Some(id) => id.clone(),
-            None => group.join(&self.name, self.topics.clone(), now),
-        };
-        group.subscribe(&id, &self.topics);
+        match &self.member {
+            Some(id) => group.subscribe(id, &self.topics),
+            None => self.member = Some(group.join(&self.name, self.topics.clone(), now)),
+        }
         state.balance();
-        let mut events = Vec::new();
-        if let Some(group) = state.groups.get_mut(&self.group) {
-            events = group.events(&id);
-            self.generation = group.generation_of(&id).unwrap_or(self.generation);
+        Ok(())
+    }
+
+    /// What the group has told us since.
+    fn hear(&mut self) -> Result<()> {
+        let Some(id) = &self.member else { return Ok(()) };
+        let mut state = self.handle.broker.enter()?;
+        let Some(group) = state.groups.get_mut(&self.group) else { return Ok(()) };
+        self.generation = group.generation_of(id).unwrap_or(self.generation);
+        for event in group.events(id) {
+            if let Event::Assigned(partitions) = &event {
+                self.offered.extend(partitions.iter().cloned());
+            }
+            self.events.push(event);
         }
-        self.member = Some(id);
-        if !events.is_empty() {
-            broker.announce(&mut state);
-        }
-        Ok(events)
+        Ok(())
     }
 
     /// Answers a rebalance.
@@ -99,8 +112,7 @@ impl EmbeddedConsumer {
 impl GroupConsumer for EmbeddedConsumer {
     fn subscribe(&mut self, topics: &[String]) -> Result<()> {
         self.topics = topics.iter().cloned().collect();
-        let topics = self.topics.clone();
-        self.answer(|group, id| group.subscribe(id, &topics))
+        self.keep_up()
     }
 
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
@@ -113,15 +125,23 @@ impl GroupConsumer for EmbeddedConsumer {
     }
 
     fn serve(&mut self) -> Vec<Event> {
-        self.keep_up().unwrap_or_else(|error| vec![Event::Fatal(error)])
+        if let Err(error) = self.keep_up().and_then(|()| self.hear()) {
+            self.events.push(Event::Fatal(error));
+        }
+        std::mem::take(&mut self.events)
     }
 
     fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        if let Some(tp) = partitions.iter().find(|tp| !self.offered.contains(tp)) {
+            return Err(LogError::Retry(format!("{tp} was not assigned, or is taken already")));
+        }
+        self.offered.retain(|tp| !partitions.contains(tp));
         partitions.iter().for_each(|tp| self.fetches.add(tp, -1, true));
         self.answer(|group, id| group.taken(id))
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.own(partitions)?;
         partitions.iter().for_each(|tp| self.fetches.remove(tp));
         if std::mem::replace(&mut self.lost, false) {
             // Whatever else was under way is lost with it; the next poll joins anew.

@@ -150,7 +150,7 @@ impl Fetch {
                 Next::Batch(batch) => self.batch = Some(batch),
                 Next::Skip(to) => self.position = to,
                 Next::End(offset) => return Ok(Read { records, end: Some(offset) }),
-                Next::Gone => return Ok(Read { records, end: None }),
+                Next::Wait | Next::Gone => return Ok(Read { records, end: None }),
                 Next::OutOfRange => {
                     self.astray = true;
                     return Ok(Read { records, end: None });

@@ -26,8 +26,10 @@ struct Member {
     /// As its client knows it.
     generation: i32,
     events: VecDeque<Event>,
-    /// Rebalances it was told of and has not answered.
-    unanswered: usize,
+    /// What it is given once it has released what it was asked for.
+    next: Option<Vec<TopicPartition>>,
+    /// It was told of a rebalance and has not answered.
+    asked: bool,
     seen_ms: i64,
 }
 
@@ -48,7 +50,8 @@ impl Group {
             owned: BTreeSet::new(),
             generation: -1,
             events: VecDeque::new(),
-            unanswered: 0,
+            next: None,
+            asked: false,
             seen_ms: now,
         };
         self.members.insert(id.clone(), member);
@@ -95,21 +98,24 @@ impl Group {
 
     pub fn taken(&mut self, id: &str) {
         if let Some(member) = self.members.get_mut(id) {
-            member.unanswered = member.unanswered.saturating_sub(1);
+            member.asked = false;
         }
     }
 
-    /// What is released goes to others: another rebalance.
+    /// What is released goes to others: another rebalance, once the member has taken what this one gave it.
     pub fn released(&mut self, id: &str, partitions: &[TopicPartition]) {
         let Some(member) = self.members.get_mut(id) else { return };
-        member.unanswered = member.unanswered.saturating_sub(1);
-        member.owned.retain(|tp| !partitions.contains(tp));
-        self.wanted = true;
+        if let Some(next) = member.next.take() {
+            member.owned.retain(|tp| !partitions.contains(tp));
+            member.owned.extend(next.iter().cloned());
+            member.events.push_back(Event::Assigned(next));
+            self.wanted = true;
+        }
     }
 
     /// Rebalances where it is wanted and everybody is ready.
     pub fn balance(&mut self, partitions: &BTreeMap<&str, i32>) {
-        if !self.wanted || self.members.values().any(|member| member.unanswered > 0) {
+        if !self.wanted || self.members.values().any(|member| member.asked) {
             return;
         }
         self.wanted = false;
@@ -124,16 +130,15 @@ impl Group {
             let given = target.get(id).cloned().unwrap_or_default();
             let gone: Vec<_> = member.owned.difference(&given).cloned().collect();
             let new: Vec<_> = given.difference(&held).cloned().collect();
-            let first = member.generation < 0;
             member.generation = self.generation;
-            if !gone.is_empty() {
-                member.unanswered += 1;
-                member.events.push_back(Event::Revoked { partitions: gone, lost: false });
-            }
-            if !new.is_empty() || first {
-                member.unanswered += 1;
+            member.asked = true;
+            if gone.is_empty() {
                 member.owned.extend(new.iter().cloned());
+                // Also where it is nothing: the others wait until it is taken.
                 member.events.push_back(Event::Assigned(new));
+            } else {
+                member.next = Some(new);
+                member.events.push_back(Event::Revoked { partitions: gone, lost: false });
             }
         }
     }
@@ -166,6 +171,7 @@ mod tests {
     #[test]
     fn what_moves_is_released_before_it_is_given_on() {
         let partitions = [("t", 4)].into();
+        let nothing = || vec![Event::Assigned(vec![])];
         let mut group = Group::default();
         let a = group.join("a", topics(), 0);
         group.balance(&partitions);
@@ -177,14 +183,16 @@ mod tests {
         group.balance(&partitions);
         assert_eq!((group.generation_of(&a), group.generation_of(&b)), (Some(2), Some(2)));
         assert_eq!(group.events(&a), [Event::Revoked { partitions: tps(&[2, 3]), lost: false }]);
-        assert_eq!(group.events(&b), [Event::Assigned(vec![])]);
+        assert_eq!(group.events(&b), nothing());
         group.taken(&b);
-        group.balance(&partitions);
-        assert_eq!(group.generation, 2);
         group.released(&a, &tps(&[2, 3]));
         group.balance(&partitions);
-        assert_eq!((group.events(&a), group.events(&b)), (vec![], vec![Event::Assigned(tps(&[2, 3]))]));
+        assert_eq!((group.generation, group.events(&a)), (2, nothing()), "a has something to take, if nothing");
+        group.taken(&a);
+        group.balance(&partitions);
+        assert_eq!((group.events(&a), group.events(&b)), (nothing(), vec![Event::Assigned(tps(&[2, 3]))]));
         group.remove(&b);
+        group.taken(&a);
         group.balance(&partitions);
         assert_eq!(group.events(&a), [Event::Assigned(tps(&[2, 3]))]);
     }

@@ -7,6 +7,47 @@ use serde::{Deserialize, Serialize};
 use super::layout::{self, Place};
 use crate::log::{Bounds, DEFAULT_MESSAGE_LIMIT, Isolation, TopicId, TopicInfo};
 
+/// Kafka's settings with a number for a value, and with anything else. Those that mean nothing here are kept.
+const NUMBERS: [&str; 14] = [
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "index.interval.bytes",
+    "max.compaction.lag.ms",
+    "max.message.bytes",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "retention.bytes",
+    "retention.ms",
+    "segment.bytes",
+    "segment.ms",
+];
+const WORDS: [&str; 5] = [
+    "compression.type",
+    "message.timestamp.type",
+    "preallocate",
+    "unclean.leader.election.enable",
+    "segment.jitter.ms",
+];
+
+/// Refuses settings that Kafka would refuse.
+pub fn check(config: &[(&str, &str)]) -> Result<(), String> {
+    for (name, value) in config {
+        let right = match *name {
+            "cleanup.policy" => value.split(',').all(|policy| ["compact", "delete"].contains(&policy.trim())),
+            name if NUMBERS.contains(&name) => value.parse::<f64>().is_ok(),
+            name if WORDS.contains(&name) => true,
+            _ => return Err(format!("there is no setting {name}")),
+        };
+        if !right {
+            return Err(format!("{value} is no value of {name}"));
+        }
+    }
+    Ok(())
+}
+
 /// A topic as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {

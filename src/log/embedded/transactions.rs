@@ -37,6 +37,8 @@ pub struct Pending {
     pub topic: u32,
     pub partition: i32,
     pub offset: i64,
+    /// Of two transactions on one offset the one that *sent* it later wins, whichever commits later.
+    pub turn: u64,
 }
 
 impl Pending {

@@ -103,10 +103,13 @@ impl GroupConsumer for KafkaConsumer {
 
     fn take(&mut self, tps: &[TopicPartition]) -> Result<()> {
         tps.iter().for_each(|tp| self.queue.forward(tp));
-        // The start does not matter: they are paused, and `resume_at` says where to begin.
-        let assigned = list(tps, Some(Offset::End))?;
-        self.consumer.incremental_assign(&assigned).map_err(|e| reaction("take partitions", &e))?;
-        self.pause(tps)
+        // Before they are assigned, so that nothing is fetched.
+        self.pause(tps)?;
+        // Where they start does not matter: `resume_at` says where to begin. But it must be a number: the end or the
+        // beginning would be looked up, and where the answer crosses with a seek, the client looks it up once more half a
+        // second later and goes on from there. The records in between would never be seen.
+        let assigned = list(tps, Some(Offset::Offset(0)))?;
+        self.consumer.incremental_assign(&assigned).map_err(|e| reaction("take partitions", &e))
     }
 
     fn release(&mut self, tps: &[TopicPartition]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A transactional producer: the raw commit call, acknowledged offsets, errors by the reaction they demand.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -70,6 +70,21 @@ impl KafkaProducer {
 
     fn age(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    /// What made the client useless, where something did: fenced by a stranger, it must not come back and fence in turn.
+    fn fatal(&self, call: &str) -> Option<LogError> {
+        let mut text = [0; 512];
+        // SAFETY: the client is alive; the buffer is as long as we say, and the text in it ends with a zero byte.
+        let (code, text) = unsafe {
+            let code = sys::rd_kafka_fatal_error(self.native(), text.as_mut_ptr(), text.len());
+            (code, CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+        };
+        if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let error = NativeError { code: code.into(), text, fatal: true, retriable: false, requires_abort: false };
+        Some(error.reaction(call, self.age(), self.timeout))
     }
 
     fn check(&self, call: &str, error: *mut sys::rd_kafka_error_t) -> Result<()> {
@@ -157,7 +172,10 @@ impl Producer for KafkaProducer {
             Some(partition) => self.slot(record.topic, partition),
             None => self.nobody.clone(),
         };
-        send(&self.producer, record, slot)
+        match send(&self.producer, record, slot) {
+            Err(LogError::Restore(text)) => Err(self.fatal("produce").unwrap_or(LogError::Restore(text))),
+            sent => sent,
+        }
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()> {
