@@ -10,6 +10,8 @@ use crate::record::Record;
 
 struct Fetch {
     position: i64,
+    /// Something was handed over, or passed by, since it was sought.
+    moved: bool,
     paused: bool,
     /// Told out of range; nothing comes until it is sought.
     astray: bool,
@@ -33,7 +35,7 @@ impl Fetches {
     }
 
     pub fn add(&mut self, tp: &TopicPartition, position: i64, paused: bool) {
-        let fetch = Fetch { position, paused, astray: false, told: None, batch: None };
+        let fetch = Fetch { position, moved: false, paused, astray: false, told: None, batch: None };
         self.fetches.insert(tp.clone(), fetch);
     }
 
@@ -56,7 +58,7 @@ impl Fetches {
     }
 
     pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
-        self.fetches.iter().filter(|(_, f)| f.position >= 0).map(|(tp, f)| (tp.clone(), f.position)).collect()
+        self.fetches.iter().filter(|(_, f)| f.moved).map(|(tp, f)| (tp.clone(), f.position)).collect()
     }
 
     /// Hands over up to `max` records, waiting for some if there are none.
@@ -147,8 +149,8 @@ impl Fetch {
                 return Ok(Read { records, end: None });
             }
             match broker.next(tp, self.position, isolation)? {
-                Next::Batch(batch) => self.batch = Some(batch),
-                Next::Skip(to) => self.position = to,
+                Next::Batch(batch) => (self.batch, self.moved) = (Some(batch), true),
+                Next::Skip(to) => (self.position, self.moved) = (to, true),
                 Next::End(offset) => return Ok(Read { records, end: Some(offset) }),
                 Next::Wait | Next::Gone => return Ok(Read { records, end: None }),
                 Next::OutOfRange => {
