@@ -1,0 +1,314 @@
+//! Where a case takes place: a log, names of its own, and what cases do again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater::log::kafka::KafkaLog;
+use highwater::log::*;
+use highwater::record::Record;
+
+use crate::support::{Broker, DEADLINE, wait_until};
+
+/// What a call to the log is given before it is made again.
+pub const WAIT: Duration = Duration::from_secs(5);
+/// Beyond what any case takes.
+pub const LONG: Duration = Duration::from_secs(60);
+
+enum Kind {
+    Kafka(&'static Broker),
+}
+
+pub struct World {
+    case: &'static str,
+    kind: Kind,
+    log: Arc<dyn Log>,
+}
+
+impl World {
+    pub fn kafka(case: &'static str) -> Self {
+        let broker = Broker::shared();
+        let log = kafka_log(broker, client(&format!("{case}-group"), LONG));
+        Self { case, kind: Kind::Kafka(broker), log }
+    }
+
+    /// The log as a client that takes part in `group` and whose transactions may last so long.
+    pub fn client(&self, group: &str, transaction_timeout: Duration) -> Arc<dyn Log> {
+        let client = client(group, transaction_timeout);
+        match &self.kind {
+            Kind::Kafka(broker) => kafka_log(broker, client),
+        }
+    }
+
+    pub fn log(&self) -> &dyn Log {
+        self.log.as_ref()
+    }
+
+    pub fn admin(&self) -> &dyn Admin {
+        self.log.admin()
+    }
+
+    /// A name that no other case has.
+    pub fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.case)
+    }
+
+    /// The group of this case's own client.
+    pub fn group(&self) -> String {
+        self.name("group")
+    }
+
+    pub fn topic(&self, what: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+        let name = self.name(what);
+        patiently("create a topic", || self.admin().create(&name, partitions, settings));
+        name
+    }
+
+    /// The only partition of a new topic.
+    pub fn partition(&self, what: &str) -> TopicPartition {
+        TopicPartition::new(self.topic(what, 1, &[]), 0)
+    }
+
+    pub fn bounds(&self, tp: &TopicPartition) -> Bounds {
+        patiently("bounds", || self.admin().bounds(tp))
+    }
+
+    pub fn end(&self, tp: &TopicPartition) -> i64 {
+        self.bounds(tp).end
+    }
+
+    /// Waits until everything up to `end` is written: records leave the producer and markers the coordinator when they may.
+    #[track_caller]
+    pub fn wait_for_end(&self, tp: &TopicPartition, end: i64) {
+        wait_until(DEADLINE, &format!("the end of {tp} at {end}"), || {
+            let now = self.end(tp);
+            assert!(now <= end, "the end of {tp} is {now}, beyond {end}");
+            (now == end).then_some(())
+        });
+    }
+
+    /// A producer that begun nothing and owns its id.
+    pub fn producer(&self, id: &str) -> Box<dyn Producer> {
+        producer(self.log(), &self.name(id))
+    }
+
+    pub fn appender(&self) -> Box<dyn Appender> {
+        self.log.appender().expect("an appender")
+    }
+
+    pub fn tail(&self, isolation: Isolation) -> Tail {
+        Tail { reader: self.log.reader(0, isolation).expect("a reader") }
+    }
+
+    /// What can be seen of a partition just now, and where that ends.
+    pub fn now(&self, tp: &TopicPartition, isolation: Isolation) -> (Vec<Seen>, i64) {
+        let mut tail = self.tail(isolation);
+        let start = self.bounds(tp).start;
+        tail.start(tp, start);
+        tail.to_end(tp)
+    }
+
+    /// Every committed record up to the end that the partition has now; waits for open transactions as a restore does.
+    pub fn committed(&self, tp: &TopicPartition) -> Vec<Seen> {
+        let Bounds { start, end } = self.bounds(tp);
+        let mut tail = self.tail(Isolation::Committed);
+        tail.start(tp, start);
+        tail.beyond(tp, end)
+    }
+}
+
+fn client(group: &str, transaction_timeout: Duration) -> Client {
+    Client { group: group.into(), client_id: group.into(), transaction_timeout, instance: None }
+}
+
+fn kafka_log(broker: &Broker, client: Client) -> Arc<dyn Log> {
+    let bootstrap = broker.bootstrap();
+    let properties = [
+        ("bootstrap.servers", bootstrap.as_str()),
+        // What is not there is given up soon.
+        ("topic.metadata.propagation.max.ms", "1000"),
+        ("topic.metadata.refresh.fast.interval.ms", "20"),
+        // Rebalances are heard of soon.
+        ("heartbeat.interval.ms", "100"),
+        ("session.timeout.ms", "10000"),
+        ("fetch.wait.max.ms", "20"),
+        ("linger.ms", "1"),
+        ("socket.nagle.disable", "true"),
+    ];
+    let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Arc::new(KafkaLog::connect(properties, client).expect("a log"))
+}
+
+/// Makes the call again while it says that nothing was decided.
+#[track_caller]
+pub fn patiently<T>(what: &str, mut call: impl FnMut() -> Result<T>) -> T {
+    wait_until(DEADLINE, what, || match call() {
+        Ok(done) => Some(done),
+        Err(LogError::Retry(_)) => None,
+        Err(error) => panic!("{what}: {error:?}"),
+    })
+}
+
+#[track_caller]
+pub fn producer(log: &dyn Log, id: &str) -> Box<dyn Producer> {
+    let mut producer = log.producer(id).expect("a producer");
+    patiently("init", || producer.init(WAIT));
+    producer
+}
+
+/// A record for an explicit partition.
+pub fn record<'a>(tp: &'a TopicPartition, key: &'a str, value: &'a str) -> Outgoing<'a> {
+    Outgoing {
+        topic: &tp.topic,
+        partition: Some(tp.partition),
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        headers: &[],
+        timestamp: None,
+    }
+}
+
+#[track_caller]
+pub fn send(producer: &mut dyn Producer, tp: &TopicPartition, value: &str) {
+    assert_eq!(producer.send(&record(tp, "key", value)), Ok(Sent::Queued));
+}
+
+#[track_caller]
+pub fn append(appender: &mut dyn Appender, tp: &TopicPartition, value: &str) {
+    assert_eq!(appender.send(&record(tp, "key", value)), Ok(Sent::Queued));
+    appender.flush(WAIT).expect("written");
+}
+
+#[track_caller]
+pub fn end(what: &str, mut call: impl FnMut() -> Result<Ended>) -> Ended {
+    wait_until(DEADLINE, what, || match call() {
+        Ok(Ended::Pending) | Err(LogError::Retry(_)) => None,
+        Ok(ended) => Some(ended),
+        Err(error) => panic!("{what}: {error:?}"),
+    })
+}
+
+#[track_caller]
+pub fn commit(producer: &mut dyn Producer) {
+    end("a commit", || producer.commit(WAIT));
+}
+
+#[track_caller]
+pub fn abort(producer: &mut dyn Producer) {
+    end("an abort", || producer.abort(WAIT));
+}
+
+/// A record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub tp: TopicPartition,
+    pub offset: i64,
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Seen {
+    fn copy(record: &Record<'_>) -> Self {
+        let mut headers = Vec::new();
+        record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
+        Self {
+            tp: TopicPartition::new(record.topic, record.partition),
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+}
+
+/// Offsets and values, as text.
+pub fn places(seen: &[Seen]) -> Vec<(i64, String)> {
+    seen.iter().map(|s| (s.offset, String::from_utf8_lossy(s.value.as_deref().unwrap_or(b"-")).into_owned())).collect()
+}
+
+pub fn values(seen: &[Seen]) -> Vec<String> {
+    places(seen).into_iter().map(|(_, value)| value).collect()
+}
+
+/// A reader and what it has read.
+pub struct Tail {
+    reader: Box<dyn Reader>,
+}
+
+impl Tail {
+    #[track_caller]
+    pub fn start(&mut self, tp: &TopicPartition, offset: i64) {
+        self.reader.start(tp, offset).expect("started");
+    }
+
+    #[track_caller]
+    pub fn stop(&mut self, tp: &TopicPartition) {
+        self.reader.stop(tp).expect("stopped");
+    }
+
+    pub fn poll(&mut self) -> (Vec<Seen>, Vec<Event>) {
+        let mut seen = Vec::new();
+        let events = self.reader.poll(1000, Duration::from_millis(20), &mut |record| seen.push(Seen::copy(record)));
+        (seen, events)
+    }
+
+    /// What comes until the first event that is no passing notice.
+    #[track_caller]
+    pub fn first_event(&mut self) -> (Vec<Seen>, Event) {
+        let mut all = Vec::new();
+        let event = wait_until(DEADLINE, "an event", || {
+            let (seen, events) = self.poll();
+            all.extend(seen);
+            events.into_iter().find(|event| !matches!(event, Event::Notice(_) | Event::Unreachable(_)))
+        });
+        (all, event)
+    }
+
+    /// Reads until the next end of a partition, and says where it was.
+    #[track_caller]
+    pub fn to_end(&mut self, tp: &TopicPartition) -> (Vec<Seen>, i64) {
+        let mut all = Vec::new();
+        let end = wait_until(DEADLINE, &format!("an end of {tp}"), || {
+            let (seen, events) = self.poll();
+            all.extend(seen);
+            events.into_iter().find_map(|event| match event {
+                Event::End { tp: of, offset } if of == *tp => Some(offset),
+                Event::End { .. } | Event::Notice(_) | Event::Unreachable(_) => None,
+                other => panic!("{other:?}"),
+            })
+        });
+        (all, end)
+    }
+
+    /// Reads until an end of the partition at or beyond `end`.
+    #[track_caller]
+    pub fn beyond(&mut self, tp: &TopicPartition, end: i64) -> Vec<Seen> {
+        let mut all = Vec::new();
+        wait_until(DEADLINE, &format!("the end of {tp} at {end}"), || {
+            let (seen, offset) = self.to_end(tp);
+            all.extend(seen);
+            (offset >= end).then_some(())
+        });
+        all
+    }
+}
+
+/// Asserts by what the call failed: "rejoin", "restore", "retry" or "stop".
+#[track_caller]
+pub fn demands<T: std::fmt::Debug>(result: Result<T>, reaction: &str) {
+    let found = match &result {
+        Ok(_) => "nothing",
+        Err(LogError::Rejoin(_)) => "rejoin",
+        Err(LogError::Restore(_)) => "restore",
+        Err(LogError::Retry(_)) => "retry",
+        Err(LogError::Stop(_)) => "stop",
+    };
+    assert_eq!(found, reaction, "{result:?}");
+}
+
+/// What `places` is compared with.
+pub fn lines(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+    expected.iter().map(|(offset, value)| (*offset, (*value).to_string())).collect()
+}
