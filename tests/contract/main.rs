@@ -5,18 +5,29 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compaction;
 mod fencing;
+mod fetching;
+mod groups;
+mod member;
+mod offsets;
 mod reading;
 mod records;
+mod topics;
 mod transactions;
 mod visibility;
 mod world;
 
-/// Two tests a case: on one broker that all cases share, and on a log in memory of its own.
+/// Three tests a case: on one broker that all cases share, on a log in memory, and on one on disk.
 macro_rules! cases {
     ($($theme:ident: $($case:ident)+;)+) => {
-        mod kafka {
-            $($(#[test] fn $case() { super::$theme::$case(&super::world::World::kafka(stringify!($case))); })+)+
+        cases!(@world kafka: $($($theme $case)+)+);
+        cases!(@world embedded: $($($theme $case)+)+);
+        cases!(@world durable: $($($theme $case)+)+);
+    };
+    (@world $world:ident: $($theme:ident $case:ident)+) => {
+        mod $world {
+            $(#[test] fn $case() { super::$theme::$case(&super::world::World::$world(stringify!($case))); })+
         }
     };
 }
@@ -90,5 +101,97 @@ cases! {
         a_compacted_topic_refuses_records_without_keys
         a_producer_goes_on_after_a_refused_record
         an_appender_is_told_of_what_was_refused
+    ;
+    offsets:
+        nothing_is_committed_at_first
+        offsets_are_told_in_the_order_asked
+        a_transaction_of_offsets_alone_commits
+        an_offset_in_an_open_transaction_is_unstable
+        an_abort_leaves_the_old_offset
+        offsets_and_records_are_committed_as_one
+        only_pending_partitions_are_unstable
+        groups_have_offsets_of_their_own
+        the_last_offset_sent_is_committed
+        of_two_pending_offsets_the_later_sent_wins
+        offsets_pass_to_the_next_owner
+        init_makes_pending_offsets_stable
+        a_timeout_makes_pending_offsets_stable
+        a_fenced_producer_sends_no_offsets
+        an_overdue_producer_sends_no_offsets
+        a_transaction_sends_no_empty_list_of_offsets
+        a_stale_generation_is_refused
+        a_generation_to_come_is_refused
+        an_unknown_member_is_refused
+        a_member_that_left_is_refused
+        a_member_of_a_group_that_is_not_there_is_refused
+        a_member_without_a_generation_is_refused
+        an_unknown_member_without_a_generation_passes_an_empty_group
+        nobody_passes_a_group_with_members
+        nobody_passes_a_group_that_is_not_there
+        nobody_with_a_generation_is_refused
+        a_member_may_commit_for_partitions_of_others
+        membership_needs_an_assignment
+        offsets_of_a_deleted_topic_are_forgotten
+        offsets_of_a_topic_that_is_not_there_are_refused
+    ;
+    groups:
+        one_member_gets_all
+        a_second_member_gets_what_the_first_releases
+        what_stays_assigned_keeps_going
+        membership_follows_while_a_transaction_is_open
+        offsets_of_the_generation_before_are_refused
+        offsets_sent_before_a_rebalance_are_committed_after_it
+        a_handover_takes_two_generations
+        leaving_gives_the_partitions_to_the_others
+        a_dropped_member_has_left
+        three_members_share_eight_partitions
+        a_member_may_have_nothing
+        topics_are_added_to_a_subscription
+        topics_are_taken_from_a_subscription
+        members_may_subscribe_to_different_topics
+        a_topic_that_comes_later_is_subscribed_to
+        groups_do_not_share
+        serve_tells_of_rebalances
+        every_event_of_the_group_wants_its_answer
+        what_was_never_assigned_is_refused
+    ;
+    fetching:
+        what_was_taken_is_paused
+        pausing_holds_back_what_comes
+        pausing_holds_back_what_was_fetched
+        resuming_goes_on_exactly_there
+        resuming_drops_what_was_fetched_before
+        resuming_beyond_the_end_is_out_of_range
+        a_partition_begins_where_it_is_told_and_stays_there
+        members_see_committed_records_only
+        positions_pass_trailing_markers
+        the_stable_offset_is_heard
+        a_poll_of_a_member_hands_over_no_more_than_asked
+        the_next_owner_begins_where_it_is_told
+    ;
+    topics:
+        a_topic_is_described
+        settings_are_told
+        a_changelog_is_compacted
+        created_twice_is_no_error
+        topics_cannot_be_made_of_nonsense
+        topics_are_listed
+        a_topic_made_again_is_another
+        deleting_what_is_not_there_is_no_error
+        bounds_count_open_transactions
+        what_is_not_there_has_no_bounds
+        a_topic_goes_under_an_open_transaction
+    ;
+    compaction:
+        the_last_value_of_every_key_survives
+        what_survives_is_as_it_was
+        tombstones_go_after_their_retention
+        tombstones_stay_for_their_retention
+        a_value_after_a_tombstone_survives
+        open_transactions_are_not_compacted
+        aborted_records_replace_nothing
+        committed_transactions_are_compacted
+        reading_starts_at_what_was_compacted_away
+        compaction_leaves_the_end_alone
     ;
 }

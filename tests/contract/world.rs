@@ -3,32 +3,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use highwater::log::embedded::{EmbeddedLog, Time};
 use highwater::log::kafka::KafkaLog;
 use highwater::log::*;
 use highwater::record::Record;
 
-use crate::support::{Broker, DEADLINE, wait_until};
+use crate::support::{Broker, DEADLINE, Dir, wait_until};
 
 /// What a call to the log is given before it is made again.
 pub const WAIT: Duration = Duration::from_secs(5);
 /// Beyond what any case takes.
 pub const LONG: Duration = Duration::from_secs(60);
 
+/// The key of records that only close segments.
+const NOBODY: &str = "nobody";
+
 enum Kind {
     Kafka(&'static Broker),
+    Embedded(EmbeddedLog),
 }
 
 pub struct World {
     case: &'static str,
     kind: Kind,
     log: Arc<dyn Log>,
+    /// After the log: fields drop in this order.
+    _dir: Option<Dir>,
 }
 
 impl World {
     pub fn kafka(case: &'static str) -> Self {
         let broker = Broker::shared();
         let log = kafka_log(broker, client(&format!("{case}-group"), LONG));
-        Self { case, kind: Kind::Kafka(broker), log }
+        Self { case, kind: Kind::Kafka(broker), log, _dir: None }
+    }
+
+    /// A log in memory, of this case alone.
+    pub fn embedded(case: &'static str) -> Self {
+        let log = EmbeddedLog::in_memory(client(&format!("{case}-group"), LONG), Time::System).expect("a log");
+        Self { case, kind: Kind::Embedded(log.clone()), log: Arc::new(log), _dir: None }
+    }
+
+    /// A log on disk, of this case alone.
+    pub fn durable(case: &'static str) -> Self {
+        let dir = Dir::new(case);
+        let log = EmbeddedLog::open(dir.path(), client(&format!("{case}-group"), LONG)).expect("a log");
+        Self { case, kind: Kind::Embedded(log.clone()), log: Arc::new(log), _dir: Some(dir) }
     }
 
     /// The log as a client that takes part in `group` and whose transactions may last so long.
@@ -36,6 +56,7 @@ impl World {
         let client = client(group, transaction_timeout);
         match &self.kind {
             Kind::Kafka(broker) => kafka_log(broker, client),
+            Kind::Embedded(log) => Arc::new(log.as_client(client)),
         }
     }
 
@@ -61,6 +82,29 @@ impl World {
         let name = self.name(what);
         patiently("create a topic", || self.admin().create(&name, partitions, settings));
         name
+    }
+
+    /// The only partition of a compacted topic, on which `compact` works.
+    pub fn compacted(&self, what: &str, settings: &[(&str, &str)]) -> TopicPartition {
+        let ours = [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0")];
+        TopicPartition::new(self.topic(what, 1, &[&ours, settings].concat()), 0)
+    }
+
+    /// Has the cleaner go over a partition until something holds of what is left.
+    ///
+    /// It looks at closed segments only: each time a record is appended that is nobody's, to close the last one.
+    #[track_caller]
+    pub fn compact(&self, tp: &TopicPartition, what: &str, mut holds: impl FnMut() -> bool) {
+        let mut appender = self.appender();
+        wait_until(DEADLINE, what, || {
+            assert_eq!(appender.send(&record(tp, NOBODY, "")), Ok(Sent::Queued));
+            appender.flush(WAIT).expect("written");
+            match &self.kind {
+                Kind::Kafka(_) => std::thread::sleep(Duration::from_millis(300)),
+                Kind::Embedded(log) => unimplemented!("{}", log.admin().topics().unwrap().len()),
+            }
+            holds().then_some(())
+        });
     }
 
     /// The only partition of a new topic.
@@ -112,7 +156,7 @@ impl World {
         let Bounds { start, end } = self.bounds(tp);
         let mut tail = self.tail(Isolation::Committed);
         tail.start(tp, start);
-        tail.beyond(tp, end)
+        tail.beyond(tp, end).into_iter().filter(|seen| seen.key.as_deref() != Some(NOBODY.as_bytes())).collect()
     }
 }
 
@@ -127,6 +171,8 @@ fn kafka_log(broker: &Broker, client: Client) -> Arc<dyn Log> {
         // What is not there is given up soon.
         ("topic.metadata.propagation.max.ms", "1000"),
         ("topic.metadata.refresh.fast.interval.ms", "20"),
+        // A subscription that changes while no broker is at hand is only looked at again with the next refresh.
+        ("topic.metadata.refresh.interval.ms", "1000"),
         // Rebalances are heard of soon.
         ("heartbeat.interval.ms", "100"),
         ("session.timeout.ms", "10000"),
@@ -209,7 +255,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn copy(record: &Record<'_>) -> Self {
+    pub fn copy(record: &Record<'_>) -> Self {
         let mut headers = Vec::new();
         record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
         Self {
