@@ -140,7 +140,7 @@ pub fn reading_starts_at_what_was_compacted_away(world: &World) {
     for start in 0..6 {
         let mut tail = world.tail(Isolation::Committed);
         tail.start(&tp, start);
-        let (seen, at) = tail.to_end(&tp);
+        let (seen, at) = tail.next_end(&tp);
         let from = expected.iter().filter(|(offset, _)| *offset >= start).cloned();
         let found = places(&seen).into_iter().filter(|(offset, _)| *offset < 6);
         assert!(found.eq(from) && at == end, "from {start}: {seen:?}, {at} of {end}");

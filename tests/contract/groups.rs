@@ -303,3 +303,27 @@ pub fn what_was_never_assigned_is_refused(world: &World) {
     demands(member.release(&own), "retry");
     demands(member.resume_at(&own[0], 0), "retry");
 }
+
+/// A stall longer than the session: the partitions are others' at once, and nothing is committed in the old name.
+pub fn a_member_that_is_thrown_out_has_lost_its_partitions(world: &World) {
+    let (topic, log) = (world.topic("t", 2, &[]), world.mortal());
+    let mut first = Member::subscribed(log.as_ref(), &[&topic]);
+    first.until_owning(2);
+    let old = first.membership().unwrap();
+    let mut producer = world.producer("id");
+    producer.begin().unwrap();
+    world.expire(&old);
+    // Nobody waits for its answer.
+    let mut second = Member::subscribed(world.log(), &[&topic]);
+    second.until_owning(2);
+    demands(producer.send_offsets(&[(partitions(&topic, 1)[0].clone(), 5)], &old, WAIT), "rejoin");
+    abort(producer.as_mut());
+    let lost = first.until_revoked(&mut [&mut second]);
+    assert_eq!(lost, Event::Revoked { partitions: partitions(&topic, 2), lost: true });
+    demands(first.membership(), "rejoin");
+    // Having given them up it is a member again, another one.
+    first.answer(&lost);
+    together(&mut [&mut first, &mut second], "one each", |members| balanced(members, 2));
+    assert_ne!(first.membership().unwrap().member, old.member);
+    assert_eq!(second.committed_now(&partitions(&topic, 2)), [None, None]);
+}

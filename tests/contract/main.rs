@@ -10,9 +10,11 @@ mod fencing;
 mod fetching;
 mod groups;
 mod member;
+mod membership;
 mod offsets;
 mod reading;
 mod records;
+mod tail;
 mod topics;
 mod transactions;
 mod visibility;
@@ -46,6 +48,7 @@ cases! {
         an_abort_marker_takes_an_offset_too
         an_empty_transaction_writes_nothing
         what_is_aborted_at_once_holds_nobody_up
+        a_marker_may_come_late
     ;
     reading:
         an_empty_partition_ends_at_once
@@ -119,6 +122,10 @@ cases! {
         a_fenced_producer_sends_no_offsets
         an_overdue_producer_sends_no_offsets
         a_transaction_sends_no_empty_list_of_offsets
+        offsets_of_a_deleted_topic_are_forgotten
+        committed_offsets_may_come_late
+    ;
+    membership:
         a_stale_generation_is_refused
         a_generation_to_come_is_refused
         an_unknown_member_is_refused
@@ -131,7 +138,6 @@ cases! {
         nobody_with_a_generation_is_refused
         a_member_may_commit_for_partitions_of_others
         membership_needs_an_assignment
-        offsets_of_a_deleted_topic_are_forgotten
         offsets_of_a_topic_that_is_not_there_are_refused
     ;
     groups:
@@ -154,6 +160,7 @@ cases! {
         serve_tells_of_rebalances
         every_event_of_the_group_wants_its_answer
         what_was_never_assigned_is_refused
+        a_member_that_is_thrown_out_has_lost_its_partitions
     ;
     fetching:
         what_was_taken_is_paused

@@ -7,14 +7,16 @@ use std::time::Duration;
 use highwater::log::*;
 
 use crate::support::{DEADLINE, wait_until};
-use crate::world::{Seen, patiently};
+use crate::world::{Seen, WAIT, World, commit, patiently};
 
 pub struct Member {
     consumer: Box<dyn GroupConsumer>,
     pub owned: BTreeSet<TopicPartition>,
     pub seen: Vec<Seen>,
+    /// What asked for an answer.
     pub events: Vec<Event>,
-    all: Vec<Event>,
+    /// Everything it was told, for who looks at a failure.
+    told: Vec<Event>,
 }
 
 impl Deref for Member {
@@ -31,11 +33,20 @@ impl DerefMut for Member {
     }
 }
 
+impl Drop for Member {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let membership = self.consumer.membership();
+            eprintln!("a member: {membership:?}, owns {:?}, was told {:?}", self.owned, self.told);
+        }
+    }
+}
+
 impl Member {
     /// Of the group that the log's client belongs to.
     pub fn new(log: &dyn Log) -> Self {
         let consumer = log.group_consumer(0).expect("a consumer");
-        Self { consumer, owned: BTreeSet::new(), seen: Vec::new(), events: Vec::new(), all: Vec::new() }
+        Self { consumer, owned: BTreeSet::new(), seen: Vec::new(), events: Vec::new(), told: Vec::new() }
     }
 
     pub fn subscribed(log: &dyn Log, topics: &[&str]) -> Self {
@@ -53,7 +64,7 @@ impl Member {
     pub fn listen(&mut self) -> Vec<Event> {
         let seen = &mut self.seen;
         let events = self.consumer.poll(100, Duration::from_millis(5), &mut |record| seen.push(Seen::copy(record)));
-        self.all.extend(events.iter().cloned());
+        self.told.extend(events.iter().cloned());
         self.events.extend(events.iter().filter(|e| !matches!(e, Event::Notice(_) | Event::Unreachable(_))).cloned());
         events
     }
@@ -119,7 +130,7 @@ impl Member {
     }
 
     pub fn committed_now(&mut self, partitions: &[TopicPartition]) -> Vec<Option<i64>> {
-        patiently("committed offsets", || self.consumer.committed(partitions, crate::world::WAIT))
+        patiently("committed offsets", || self.consumer.committed(partitions, WAIT))
     }
 }
 
@@ -143,10 +154,27 @@ pub fn balanced(members: &[&mut Member], partitions: usize) -> bool {
     owners.len() == partitions && counts.clone().max().unwrap_or(0) - counts.min().unwrap_or(0) <= 1
 }
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{:?} {:?} all: {:?}", self.consumer.positions(), self.consumer.membership(), self.all);
-        }
-    }
+/// Sends offsets in the name of a member.
+pub fn send_offsets(producer: &mut dyn Producer, offsets: &[(&TopicPartition, i64)], who: &Membership) {
+    let offsets: Vec<_> = offsets.iter().map(|(tp, offset)| ((*tp).clone(), *offset)).collect();
+    patiently("offsets", || producer.send_offsets(&offsets, who, WAIT));
+}
+
+pub fn commit_offset(producer: &mut dyn Producer, tp: &TopicPartition, offset: i64, who: &Membership) {
+    producer.begin().unwrap();
+    send_offsets(producer, &[(tp, offset)], who);
+    commit(producer);
+}
+
+/// A member that owns the only partition of a topic.
+pub fn owner(world: &World, tp: &TopicPartition) -> (Member, Membership) {
+    let mut member = Member::subscribed(world.log(), &[&tp.topic]);
+    member.until_owning(1);
+    let who = member.membership().unwrap();
+    (member, who)
+}
+
+/// What a stranger is told of the group's offset.
+pub fn told(world: &World, tp: &TopicPartition) -> Option<i64> {
+    Member::new(world.log()).committed_now(std::slice::from_ref(tp))[0]
 }

@@ -4,35 +4,11 @@ use std::time::Duration;
 
 use highwater::log::*;
 
-use crate::member::Member;
+use crate::member::{Member, commit_offset, owner, send_offsets, told};
 use crate::support::{DEADLINE, wait_until};
 use crate::world::*;
 
 const SOON: Duration = Duration::from_millis(500);
-
-/// One record written, and an offset committed in the name of a member.
-fn offsets_in(producer: &mut dyn Producer, offsets: &[(&TopicPartition, i64)], who: &Membership) {
-    let offsets: Vec<_> = offsets.iter().map(|(tp, offset)| ((*tp).clone(), *offset)).collect();
-    patiently("offsets", || producer.send_offsets(&offsets, who, WAIT));
-}
-
-fn commit_offset(producer: &mut dyn Producer, tp: &TopicPartition, offset: i64, who: &Membership) {
-    producer.begin().unwrap();
-    offsets_in(producer, &[(tp, offset)], who);
-    commit(producer);
-}
-
-/// A member that owns the only partition of a topic.
-fn owner(world: &World, tp: &TopicPartition) -> (Member, Membership) {
-    let mut member = Member::subscribed(world.log(), &[&tp.topic]);
-    member.until_owning(1);
-    let who = member.membership().unwrap();
-    (member, who)
-}
-
-fn told(world: &World, tp: &TopicPartition) -> Option<i64> {
-    Member::new(world.log()).committed_now(std::slice::from_ref(tp))[0]
-}
 
 pub fn nothing_is_committed_at_first(world: &World) {
     let topic = world.topic("t", 2, &[]);
@@ -49,7 +25,7 @@ pub fn offsets_are_told_in_the_order_asked(world: &World) {
     let who = member.membership().unwrap();
     let mut producer = world.producer("id");
     producer.begin().unwrap();
-    offsets_in(producer.as_mut(), &[(&a, 10), (&c, 30)], &who);
+    send_offsets(producer.as_mut(), &[(&a, 10), (&c, 30)], &who);
     commit(producer.as_mut());
     assert_eq!(member.committed_now(&[c, b, a]), [Some(30), None, Some(10)]);
 }
@@ -59,7 +35,7 @@ pub fn a_transaction_of_offsets_alone_commits(world: &World) {
     let (mut member, who) = owner(world, &tp);
     let mut producer = world.producer("id");
     producer.begin().unwrap();
-    offsets_in(producer.as_mut(), &[(&tp, 5)], &who);
+    send_offsets(producer.as_mut(), &[(&tp, 5)], &who);
     assert_eq!(producer.commit(WAIT), Ok(Ended::Done));
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(5)]);
     assert_eq!(world.end(&tp), 0, "nothing was written to the topic itself");
@@ -74,7 +50,7 @@ pub fn an_offset_in_an_open_transaction_is_unstable(world: &World) {
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(1)]);
     producer.begin().unwrap();
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(1)]);
-    offsets_in(producer.as_mut(), &[(&tp, 2)], &who);
+    send_offsets(producer.as_mut(), &[(&tp, 2)], &who);
     demands(member.committed(std::slice::from_ref(&tp), SOON), "retry");
     demands(Member::new(world.log()).committed(std::slice::from_ref(&tp), SOON), "retry");
     commit(producer.as_mut());
@@ -87,13 +63,13 @@ pub fn an_abort_leaves_the_old_offset(world: &World) {
     let mut producer = world.producer("id");
     for (offset, expected) in [(1, None), (2, None)] {
         producer.begin().unwrap();
-        offsets_in(producer.as_mut(), &[(&tp, offset)], &who);
+        send_offsets(producer.as_mut(), &[(&tp, offset)], &who);
         abort(producer.as_mut());
         assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [expected]);
     }
     commit_offset(producer.as_mut(), &tp, 3, &who);
     producer.begin().unwrap();
-    offsets_in(producer.as_mut(), &[(&tp, 4)], &who);
+    send_offsets(producer.as_mut(), &[(&tp, 4)], &who);
     abort(producer.as_mut());
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(3)]);
 }
@@ -106,7 +82,7 @@ pub fn offsets_and_records_are_committed_as_one(world: &World) {
     for round in 1..=10 {
         producer.begin().unwrap();
         send(producer.as_mut(), &out, &round.to_string());
-        offsets_in(producer.as_mut(), &[(&tp, round)], &who);
+        send_offsets(producer.as_mut(), &[(&tp, round)], &who);
         commit(producer.as_mut());
         assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(round)]);
         assert_eq!(world.committed(&out).len(), round as usize);
@@ -123,7 +99,7 @@ pub fn only_pending_partitions_are_unstable(world: &World) {
     commit_offset(producer.as_mut(), &b, 7, &who);
     assert_eq!(member.committed_now(std::slice::from_ref(&b)), [Some(7)]);
     producer.begin().unwrap();
-    offsets_in(producer.as_mut(), &[(&a, 2)], &who);
+    send_offsets(producer.as_mut(), &[(&a, 2)], &who);
     assert_eq!(member.committed(std::slice::from_ref(&b), WAIT), Ok(vec![Some(7)]));
     // One that is pending holds up the whole answer.
     demands(member.committed(&[b, a], SOON), "retry");
@@ -135,7 +111,7 @@ pub fn groups_have_offsets_of_their_own(world: &World) {
     let (_member, who) = owner(world, &tp);
     let mut producer = world.producer("id");
     producer.begin().unwrap();
-    offsets_in(producer.as_mut(), &[(&tp, 2)], &who);
+    send_offsets(producer.as_mut(), &[(&tp, 2)], &who);
     let other = world.client(&world.name("other"), LONG);
     assert_eq!(Member::new(other.as_ref()).committed(std::slice::from_ref(&tp), WAIT), Ok(vec![None]));
     commit(producer.as_mut());
@@ -150,7 +126,7 @@ pub fn the_last_offset_sent_is_committed(world: &World) {
     producer.begin().unwrap();
     // Also when it is the lower one: offsets may be set back.
     for offset in [5, 9, 3] {
-        offsets_in(producer.as_mut(), &[(&tp, offset)], &who);
+        send_offsets(producer.as_mut(), &[(&tp, offset)], &who);
     }
     commit(producer.as_mut());
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(3)]);
@@ -163,8 +139,8 @@ pub fn of_two_pending_offsets_the_later_sent_wins(world: &World) {
     let (mut first, mut second) = (world.producer("first"), world.producer("second"));
     first.begin().unwrap();
     second.begin().unwrap();
-    offsets_in(first.as_mut(), &[(&tp, 5)], &who);
-    offsets_in(second.as_mut(), &[(&tp, 7)], &who);
+    send_offsets(first.as_mut(), &[(&tp, 5)], &who);
+    send_offsets(second.as_mut(), &[(&tp, 7)], &who);
     commit(second.as_mut());
     demands(member.committed(std::slice::from_ref(&tp), SOON), "retry");
     commit(first.as_mut());
@@ -189,7 +165,7 @@ pub fn init_makes_pending_offsets_stable(world: &World) {
     let mut first = world.producer("id");
     commit_offset(first.as_mut(), &tp, 1, &who);
     first.begin().unwrap();
-    offsets_in(first.as_mut(), &[(&tp, 2)], &who);
+    send_offsets(first.as_mut(), &[(&tp, 2)], &who);
     demands(member.committed(std::slice::from_ref(&tp), SOON), "retry");
     let _second = world.producer("id");
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(1)]);
@@ -203,7 +179,7 @@ pub fn a_timeout_makes_pending_offsets_stable(world: &World) {
     let log = world.client(&world.group(), Duration::from_secs(1));
     let mut late = producer(log.as_ref(), &world.name("id"));
     late.begin().unwrap();
-    offsets_in(late.as_mut(), &[(&tp, 2)], &who);
+    send_offsets(late.as_mut(), &[(&tp, 2)], &who);
     demands(member.committed(std::slice::from_ref(&tp), Duration::from_millis(100)), "retry");
     assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [None]);
     demands(late.commit(WAIT), "restore");
@@ -242,114 +218,6 @@ pub fn a_transaction_sends_no_empty_list_of_offsets(world: &World) {
     demands(producer.send_offsets(&[], &who, WAIT), "restore");
 }
 
-/// A refusal by the group: the transaction can only be aborted, and the producer goes on.
-#[track_caller]
-fn refused(world: &World, tp: &TopicPartition, who: &Membership) {
-    let out = world.partition(&format!("beside-{}", tp.partition));
-    let mut producer = world.producer("refused");
-    producer.begin().unwrap();
-    send(producer.as_mut(), &out, "never");
-    demands(producer.send_offsets(&[(tp.clone(), 99)], who, WAIT), "rejoin");
-    demands(producer.commit(WAIT), "rejoin");
-    abort(producer.as_mut());
-    assert_ne!(told(world, tp), Some(99));
-    assert_eq!(world.committed(&out), vec![]);
-    producer.begin().unwrap();
-    send(producer.as_mut(), &out, "good");
-    commit(producer.as_mut());
-    assert_eq!(values(&world.committed(&out)), ["good"]);
-}
-
-pub fn a_stale_generation_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &tp, &Membership { generation: who.generation - 1, ..who });
-}
-
-pub fn a_generation_to_come_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &tp, &Membership { generation: who.generation + 1, ..who });
-}
-
-pub fn an_unknown_member_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &tp, &Membership { member: "stranger".into(), ..who });
-}
-
-pub fn a_member_that_left_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (mut member, who) = owner(world, &tp);
-    member.leave();
-    refused(world, &tp, &who);
-}
-
-pub fn a_member_of_a_group_that_is_not_there_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let who = Membership { group: world.group(), member: "stranger".into(), generation: 1, instance: None };
-    refused(world, &tp, &who);
-}
-
-/// A negative generation skips the fencing only where the group is empty.
-pub fn a_member_without_a_generation_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &tp, &Membership { generation: -1, ..who });
-}
-
-pub fn an_unknown_member_without_a_generation_passes_an_empty_group(world: &World) {
-    let tp = world.partition("t");
-    let (mut member, who) = owner(world, &tp);
-    member.leave();
-    commit_offset(world.producer("id").as_mut(), &tp, 9, &Membership { generation: -1, ..who });
-    assert_eq!(told(world, &tp), Some(9));
-}
-
-/// The bypass: what the client library says between two generations is not fenced at all.
-pub fn nobody_passes_a_group_with_members(world: &World) {
-    let tp = world.partition("t");
-    let (mut member, who) = owner(world, &tp);
-    let nobody = Membership { member: String::new(), generation: -1, ..who };
-    commit_offset(world.producer("id").as_mut(), &tp, 9, &nobody);
-    assert_eq!(member.committed_now(std::slice::from_ref(&tp)), [Some(9)]);
-}
-
-pub fn nobody_passes_a_group_that_is_not_there(world: &World) {
-    let tp = world.partition("t");
-    let nobody = Membership { group: world.group(), member: String::new(), generation: -1, instance: None };
-    commit_offset(world.producer("id").as_mut(), &tp, 9, &nobody);
-    assert_eq!(told(world, &tp), Some(9));
-}
-
-/// An empty member id with a generation is somebody unknown.
-pub fn nobody_with_a_generation_is_refused(world: &World) {
-    let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &tp, &Membership { member: String::new(), ..who });
-}
-
-/// The group fences members, not owners: whose partition it is, is between its members.
-pub fn a_member_may_commit_for_partitions_of_others(world: &World) {
-    let (tp, other) = (world.partition("t"), world.partition("other"));
-    let (mut member, who) = owner(world, &tp);
-    commit_offset(world.producer("id").as_mut(), &other, 9, &who);
-    assert_eq!(member.committed_now(std::slice::from_ref(&other)), [Some(9)]);
-}
-
-pub fn membership_needs_an_assignment(world: &World) {
-    let tp = world.partition("t");
-    let mut member = Member::new(world.log());
-    demands(member.membership(), "rejoin");
-    member.follow(&[&tp.topic]);
-    demands(member.membership(), "rejoin");
-    member.until_owning(1);
-    let who = member.membership().unwrap();
-    assert_eq!((who.group, who.instance), (world.group(), None));
-    member.leave();
-    demands(member.membership(), "rejoin");
-}
-
 pub fn offsets_of_a_deleted_topic_are_forgotten(world: &World) {
     let tp = world.partition("t");
     let (mut member, who) = owner(world, &tp);
@@ -362,9 +230,19 @@ pub fn offsets_of_a_deleted_topic_are_forgotten(world: &World) {
     assert_eq!(told(world, &tp), None);
 }
 
-pub fn offsets_of_a_topic_that_is_not_there_are_refused(world: &World) {
+/// Also the coordinator of the group learns of a commit when it may. Until then nothing is told.
+pub fn committed_offsets_may_come_late(world: &World) {
     let tp = world.partition("t");
-    let (_member, who) = owner(world, &tp);
-    refused(world, &TopicPartition::new(world.name("nowhere"), 0), &who);
-    refused(world, &TopicPartition::new(tp.topic, 1), &who);
+    let (mut member, who) = owner(world, &tp);
+    let mut producer = world.producer("id");
+    commit_offset(producer.as_mut(), &tp, 1, &who);
+    assert_eq!(told(world, &tp), Some(1));
+    world.hold_offsets();
+    commit_offset(producer.as_mut(), &tp, 2, &who);
+    match member.committed(std::slice::from_ref(&tp), SOON) {
+        Ok(told) => assert_eq!(told, [Some(2)]),
+        Err(early) => demands::<()>(Err(early), "retry"),
+    }
+    world.release_held();
+    assert_eq!(told(world, &tp), Some(2));
 }

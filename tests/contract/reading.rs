@@ -25,7 +25,7 @@ fn filled(world: &World) -> TopicPartition {
 fn read_from(world: &World, tp: &TopicPartition, offset: i64) -> (Vec<String>, i64) {
     let mut tail = world.tail(Isolation::Committed);
     tail.start(tp, offset);
-    let (seen, end) = tail.to_end(tp);
+    let (seen, end) = tail.next_end(tp);
     (values(&seen), end)
 }
 
@@ -47,7 +47,7 @@ pub fn the_end_is_the_stable_offset_then_the_real_one(world: &World) {
     let end = world.end(&tp);
     let mut tail = world.tail(Isolation::Committed);
     tail.start(&tp, 0);
-    let (seen, at) = tail.to_end(&tp);
+    let (seen, at) = tail.next_end(&tp);
     assert_eq!((places(&seen), at), (lines(&[(0, "before")]), 1));
     commit(producer.as_mut());
     assert_eq!(places(&tail.beyond(&tp, end)), lines(&[(1, "open")]));
@@ -62,7 +62,11 @@ pub fn the_end_lies_beyond_trailing_markers(world: &World) {
         producer.begin().unwrap();
         send(producer.as_mut(), &tp, "one");
         world.wait_for_end(&tp, end - 1);
-        if committed { commit(producer.as_mut()) } else { abort(producer.as_mut()) }
+        if committed {
+            commit(producer.as_mut())
+        } else {
+            abort(producer.as_mut())
+        }
         world.wait_for_end(&tp, end);
         let (seen, at) = world.now(&tp, Isolation::Committed);
         assert_eq!((places(&seen), at), (lines(&[(0, "one")]), end));
@@ -78,7 +82,7 @@ pub fn an_abort_moves_the_end_of_a_waiting_reader(world: &World) {
     world.wait_for_end(&tp, 1);
     let mut tail = world.tail(Isolation::Committed);
     tail.start(&tp, 0);
-    assert_eq!(tail.to_end(&tp), (vec![], 0));
+    assert_eq!(tail.next_end(&tp), (vec![], 0));
     abort(producer.as_mut());
     assert_eq!(tail.beyond(&tp, 2), vec![]);
 }
@@ -89,12 +93,12 @@ pub fn an_end_is_told_once_until_something_comes(world: &World) {
     append(appender.as_mut(), &tp, "0");
     let mut tail = world.tail(Isolation::Committed);
     tail.start(&tp, 0);
-    assert_eq!(tail.to_end(&tp).1, 1);
+    assert_eq!(tail.next_end(&tp).1, 1);
     for _ in 0..10 {
         assert_eq!(tail.poll(), (vec![], vec![]));
     }
     append(appender.as_mut(), &tp, "1");
-    let (seen, end) = tail.to_end(&tp);
+    let (seen, end) = tail.next_end(&tp);
     assert_eq!((places(&seen), end), (lines(&[(1, "1")]), 2));
 }
 
@@ -159,20 +163,20 @@ pub fn reading_stops(world: &World) {
     let [a, b] = [0, 1].map(|p| TopicPartition::new(topic.as_str(), p));
     let (mut appender, mut tail) = (world.appender(), world.tail(Isolation::Committed));
     tail.start(&a, 0);
-    assert_eq!(tail.to_end(&a), (vec![], 0));
+    assert_eq!(tail.next_end(&a), (vec![], 0));
     tail.start(&b, 0);
-    assert_eq!(tail.to_end(&b), (vec![], 0));
+    assert_eq!(tail.next_end(&b), (vec![], 0));
     tail.stop(&a);
     append(appender.as_mut(), &a, "unheard");
     append(appender.as_mut(), &b, "heard");
-    let (seen, end) = tail.to_end(&b);
+    let (seen, end) = tail.next_end(&b);
     assert_eq!((values(&seen), end), (vec!["heard".to_string()], 1));
     for _ in 0..10 {
         assert_eq!(tail.poll(), (vec![], vec![]));
     }
     // Begun again it starts where it is told to.
     tail.start(&a, 0);
-    assert_eq!(values(&tail.to_end(&a).0), ["unheard"]);
+    assert_eq!(values(&tail.next_end(&a).0), ["unheard"]);
 }
 
 pub fn a_poll_hands_over_no_more_than_asked(world: &World) {

@@ -34,9 +34,16 @@ pub fn null_and_empty_are_two_things(world: &World) {
 pub fn headers_keep_order_names_and_bytes(world: &World) {
     let tp = world.partition("t");
     let all: Vec<u8> = (0..=255).collect();
-    let headers: [(&str, Option<&[u8]>); 6] =
-        [("b", Some(b"1")), ("a", None), ("b", Some(b"")), ("b", Some(b"1")), ("ä", Some(&all)), ("", Some(b"unnamed"))];
-    let seen = round_trip(world, &tp, &[Outgoing { headers: &headers, ..record(&tp, "k", "v") }, record(&tp, "k", "v")]);
+    let headers: [(&str, Option<&[u8]>); 6] = [
+        ("b", Some(b"1")),
+        ("a", None),
+        ("b", Some(b"")),
+        ("b", Some(b"1")),
+        ("ä", Some(&all)),
+        ("", Some(b"unnamed")),
+    ];
+    let seen =
+        round_trip(world, &tp, &[Outgoing { headers: &headers, ..record(&tp, "k", "v") }, record(&tp, "k", "v")]);
     let expected: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.map(<[u8]>::to_vec))).collect();
     assert_eq!(seen[0].headers, expected);
     assert_eq!(seen[1].headers, []);
@@ -181,9 +188,8 @@ pub fn an_unknown_partition_is_refused(world: &World) {
 /// The size that counts is the batch's, after compression: noise, then.
 pub fn a_record_beyond_the_topics_limit_fails_the_commit(world: &World) {
     let tp = TopicPartition::new(world.topic("t", 1, &[("max.message.bytes", "2000")]), 0);
-    let noise: Vec<u8> = (0..3000u64)
-        .map(|i| (i.wrapping_mul(i).wrapping_mul(6_364_136_223_846_793_005) >> 40) as u8)
-        .collect();
+    let noise: Vec<u8> =
+        (0..3000u64).map(|i| (i.wrapping_mul(i).wrapping_mul(6_364_136_223_846_793_005) >> 40) as u8).collect();
     let (call, error) = refused(world, "id", &Outgoing { value: Some(&noise), ..record(&tp, "key", "") });
     assert_eq!(call, "commit");
     demands::<()>(Err(error), "stop");
@@ -226,7 +232,8 @@ pub fn a_producer_goes_on_after_a_refused_record(world: &World) {
             abort(producer.as_mut());
             return None;
         }
-        Some(assert_eq!(ended, Ok(Ended::Done)))
+        assert_eq!(ended, Ok(Ended::Done));
+        Some(())
     });
     assert_eq!(values(&world.committed(&compacted)), ["good"]);
 }

@@ -26,8 +26,7 @@ pub fn a_topic_is_described(world: &World) {
 
 pub fn settings_are_told(world: &World) {
     for (policy, compacted_only) in [("compact", true), ("delete", false), ("compact,delete", false)] {
-        let settings =
-            [("cleanup.policy", policy), ("max.message.bytes", "123456"), ("delete.retention.ms", "5000")];
+        let settings = [("cleanup.policy", policy), ("max.message.bytes", "123456"), ("delete.retention.ms", "5000")];
         let info = described(world, &world.topic(&policy.replace(',', "-"), 1, &settings));
         assert_eq!(info.compacted_only, compacted_only, "{policy}");
         assert_eq!((info.max_message_bytes, info.delete_retention), (123_456, Duration::from_secs(5)));

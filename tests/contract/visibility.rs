@@ -119,7 +119,11 @@ pub fn aborted_and_committed_ones_of_a_producer_alternate(world: &World) {
         producer.begin().unwrap();
         send(producer.as_mut(), &tp, value);
         world.wait_for_end(&tp, 2 * round as i64 + 1);
-        if round % 2 == 0 { abort(producer.as_mut()) } else { commit(producer.as_mut()) }
+        if round % 2 == 0 {
+            abort(producer.as_mut())
+        } else {
+            commit(producer.as_mut())
+        }
         world.wait_for_end(&tp, 2 * round as i64 + 2);
     }
     assert_eq!(places(&world.committed(&tp)), lines(&[(2, "b"), (6, "d")]));
@@ -180,4 +184,36 @@ pub fn what_is_aborted_at_once_holds_nobody_up(world: &World) {
         append(appender.as_mut(), &tp, &round.to_string());
     }
     assert_eq!(values(&world.committed(&tp)), ["0", "1", "2", "3", "4"]);
+}
+
+/// The first end that a restore meets, with the transaction long committed, is not the last one.
+pub fn a_marker_may_come_late(world: &World) {
+    let topic = world.topic("t", 2, &[]);
+    let [early, late] = [0, 1].map(|p| TopicPartition::new(topic.as_str(), p));
+    let mut producer = world.producer("id");
+    producer.begin().unwrap();
+    [&early, &late].into_iter().for_each(|tp| send(producer.as_mut(), tp, "value"));
+    world.hold_markers(&late);
+    commit(producer.as_mut());
+    let end = world.end(&late);
+    let mut tail = world.tail(Isolation::Committed);
+    tail.start(&late, 0);
+    assert_eq!(values(&world.committed(&early)), ["value"]);
+    let (mut seen, mut at) = tail.next_end(&late);
+    if at < end {
+        assert_eq!((seen.len(), at), (0, 0));
+        world.release_held();
+        while at < end {
+            let (more, next) = tail.next_end(&late);
+            seen.extend(more);
+            at = next;
+        }
+    }
+    assert_eq!(values(&seen), ["value"]);
+    world.release_held();
+    // The next transaction of the same producer waits for what is left of the last one.
+    producer.begin().unwrap();
+    send(producer.as_mut(), &late, "next");
+    commit(producer.as_mut());
+    assert_eq!(places(&world.committed(&late)), lines(&[(0, "value"), (2, "next")]));
 }

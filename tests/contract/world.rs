@@ -6,9 +6,9 @@ use std::time::Duration;
 use highwater::log::embedded::{EmbeddedLog, Time};
 use highwater::log::kafka::KafkaLog;
 use highwater::log::*;
-use highwater::record::Record;
 
 use crate::support::{Broker, DEADLINE, Dir, wait_until};
+pub use crate::tail::*;
 
 /// What a call to the log is given before it is made again.
 pub const WAIT: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub struct World {
 impl World {
     pub fn kafka(case: &'static str) -> Self {
         let broker = Broker::shared();
-        let log = kafka_log(broker, client(&format!("{case}-group"), LONG));
+        let log = kafka_log(broker, client(&format!("{case}-group"), LONG), &[]);
         Self { case, kind: Kind::Kafka(broker), log, _dir: None }
     }
 
@@ -55,8 +55,47 @@ impl World {
     pub fn client(&self, group: &str, transaction_timeout: Duration) -> Arc<dyn Log> {
         let client = client(group, transaction_timeout);
         match &self.kind {
-            Kind::Kafka(broker) => kafka_log(broker, client),
-            Kind::Embedded(log) => Arc::new(log.as_client(client)),
+            Kind::Kafka(broker) => kafka_log(broker, client, &[]),
+            Kind::Embedded(log) => log.as_client(client).expect("a client"),
+        }
+    }
+
+    /// From now on the markers of transactions come late to a partition; on Kafka they may anyway.
+    pub fn hold_markers(&self, tp: &TopicPartition) {
+        if let Kind::Embedded(log) = &self.kind {
+            log.hold_markers(tp).expect("held");
+        }
+    }
+
+    /// From now on what a transaction committed for this case's group is told late; on Kafka it may be anyway.
+    pub fn hold_offsets(&self) {
+        if let Kind::Embedded(log) = &self.kind {
+            log.hold_offsets(&self.group()).expect("held");
+        }
+    }
+
+    pub fn release_held(&self) {
+        if let Kind::Embedded(log) = &self.kind {
+            log.release_held().expect("released");
+        }
+    }
+
+    /// The log as a client whose members `expire` can throw out.
+    pub fn mortal(&self) -> Arc<dyn Log> {
+        match &self.kind {
+            Kind::Kafka(broker) => {
+                let mortal = [("session.timeout.ms", "2000"), ("max.poll.interval.ms", "2000")];
+                kafka_log(broker, client(&self.group(), LONG), &mortal)
+            }
+            Kind::Embedded(_) => self.client(&self.group(), LONG),
+        }
+    }
+
+    /// The group throws a member out, and the member does not know. On Kafka it does after a stall.
+    pub fn expire(&self, who: &Membership) {
+        match &self.kind {
+            Kind::Kafka(_) => std::thread::sleep(Duration::from_millis(2500)),
+            Kind::Embedded(log) => log.expire_member(&who.group, &who.member).expect("expired"),
         }
     }
 
@@ -101,7 +140,7 @@ impl World {
             appender.flush(WAIT).expect("written");
             match &self.kind {
                 Kind::Kafka(_) => std::thread::sleep(Duration::from_millis(300)),
-                Kind::Embedded(log) => unimplemented!("{}", log.admin().topics().unwrap().len()),
+                Kind::Embedded(log) => log.clean().expect("cleaned"),
             }
             holds().then_some(())
         });
@@ -148,7 +187,7 @@ impl World {
         let mut tail = self.tail(isolation);
         let start = self.bounds(tp).start;
         tail.start(tp, start);
-        tail.to_end(tp)
+        tail.next_end(tp)
     }
 
     /// Every committed record up to the end that the partition has now; waits for open transactions as a restore does.
@@ -164,7 +203,7 @@ fn client(group: &str, transaction_timeout: Duration) -> Client {
     Client { group: group.into(), client_id: group.into(), transaction_timeout, instance: None }
 }
 
-fn kafka_log(broker: &Broker, client: Client) -> Arc<dyn Log> {
+fn kafka_log(broker: &Broker, client: Client, more: &[(&str, &str)]) -> Arc<dyn Log> {
     let bootstrap = broker.bootstrap();
     let properties = [
         ("bootstrap.servers", bootstrap.as_str()),
@@ -180,7 +219,7 @@ fn kafka_log(broker: &Broker, client: Client) -> Arc<dyn Log> {
         ("linger.ms", "1"),
         ("socket.nagle.disable", "true"),
     ];
-    let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Arc::new(KafkaLog::connect(properties, client).expect("a log"))
 }
 
@@ -243,104 +282,6 @@ pub fn abort(producer: &mut dyn Producer) {
     end("an abort", || producer.abort(WAIT));
 }
 
-/// A record as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub tp: TopicPartition,
-    pub offset: i64,
-    pub timestamp: Option<i64>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-impl Seen {
-    pub fn copy(record: &Record<'_>) -> Self {
-        let mut headers = Vec::new();
-        record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
-        Self {
-            tp: TopicPartition::new(record.topic, record.partition),
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers,
-        }
-    }
-}
-
-/// Offsets and values, as text.
-pub fn places(seen: &[Seen]) -> Vec<(i64, String)> {
-    seen.iter().map(|s| (s.offset, String::from_utf8_lossy(s.value.as_deref().unwrap_or(b"-")).into_owned())).collect()
-}
-
-pub fn values(seen: &[Seen]) -> Vec<String> {
-    places(seen).into_iter().map(|(_, value)| value).collect()
-}
-
-/// A reader and what it has read.
-pub struct Tail {
-    reader: Box<dyn Reader>,
-}
-
-impl Tail {
-    #[track_caller]
-    pub fn start(&mut self, tp: &TopicPartition, offset: i64) {
-        self.reader.start(tp, offset).expect("started");
-    }
-
-    #[track_caller]
-    pub fn stop(&mut self, tp: &TopicPartition) {
-        self.reader.stop(tp).expect("stopped");
-    }
-
-    pub fn poll(&mut self) -> (Vec<Seen>, Vec<Event>) {
-        let mut seen = Vec::new();
-        let events = self.reader.poll(1000, Duration::from_millis(20), &mut |record| seen.push(Seen::copy(record)));
-        (seen, events)
-    }
-
-    /// What comes until the first event that is no passing notice.
-    #[track_caller]
-    pub fn first_event(&mut self) -> (Vec<Seen>, Event) {
-        let mut all = Vec::new();
-        let event = wait_until(DEADLINE, "an event", || {
-            let (seen, events) = self.poll();
-            all.extend(seen);
-            events.into_iter().find(|event| !matches!(event, Event::Notice(_) | Event::Unreachable(_)))
-        });
-        (all, event)
-    }
-
-    /// Reads until the next end of a partition, and says where it was.
-    #[track_caller]
-    pub fn to_end(&mut self, tp: &TopicPartition) -> (Vec<Seen>, i64) {
-        let mut all = Vec::new();
-        let end = wait_until(DEADLINE, &format!("an end of {tp}"), || {
-            let (seen, events) = self.poll();
-            all.extend(seen);
-            events.into_iter().find_map(|event| match event {
-                Event::End { tp: of, offset } if of == *tp => Some(offset),
-                Event::End { .. } | Event::Notice(_) | Event::Unreachable(_) => None,
-                other => panic!("{other:?}"),
-            })
-        });
-        (all, end)
-    }
-
-    /// Reads until an end of the partition at or beyond `end`.
-    #[track_caller]
-    pub fn beyond(&mut self, tp: &TopicPartition, end: i64) -> Vec<Seen> {
-        let mut all = Vec::new();
-        wait_until(DEADLINE, &format!("the end of {tp} at {end}"), || {
-            let (seen, offset) = self.to_end(tp);
-            all.extend(seen);
-            (offset >= end).then_some(())
-        });
-        all
-    }
-}
-
 /// Asserts by what the call failed: "rejoin", "restore", "retry" or "stop".
 #[track_caller]
 pub fn demands<T: std::fmt::Debug>(result: Result<T>, reaction: &str) {
@@ -352,9 +293,4 @@ pub fn demands<T: std::fmt::Debug>(result: Result<T>, reaction: &str) {
         Err(LogError::Stop(_)) => "stop",
     };
     assert_eq!(found, reaction, "{result:?}");
-}
-
-/// What `places` is compared with.
-pub fn lines(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
-    expected.iter().map(|(offset, value)| (*offset, (*value).to_string())).collect()
 }
