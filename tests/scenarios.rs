@@ -9,6 +9,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use highwater::topology::scenario::Scenario;
 use serde_json::Value;
 use support::Dir;
 
@@ -171,4 +172,34 @@ fn tests_that_run_nothing_do_not_pass() {
         let said = test(dir.path(), args).ended(2);
         assert!(said.stdout.is_empty() && !said.stderr.is_empty(), "{args:?}");
     }
+}
+
+/// One slip of the keyboard anywhere: a scenario or errors, no panic, no wrong file without a word, and no secret shown.
+#[test]
+fn no_slip_goes_wrong() {
+    let text = "name: n\nsecrets:\n  pii: CANARY-1\nenv: { A: b }\npartitions: { in: 2 }\ntopology:\n  secrets: { pii: CANARY-2 }\n  \
+                streams: { s: { from: in, steps: [dedup, { mask: { fields: { a: hash } } }], to: out } }\ninput:\n  \
+                - { topic: in, key: { a: 1 }, change: { after: { a: 1 }, lsn: 1 } }\n  - rewind: { topic: in }\n\
+                expect:\n  output:\n    out: [{ key: { a: 1 }, contains: { a: b } }]\n  metrics: { records_in_total: 1 }\n";
+    let wrong = std::cell::RefCell::new(Vec::new());
+    let check = |text: &str| {
+        let Err(found) = Scenario::parse(text, Path::new("s.yaml"), None) else { return };
+        let forms = [found.to_string(), found.github(), found.json().to_string()];
+        if found.errors() == 0 || forms.iter().any(|form| form.contains("CANARY")) {
+            wrong.borrow_mut().push(format!("{text}\n{found}"));
+        }
+    };
+    assert!(Scenario::parse(text, Path::new("s.yaml"), None).is_ok());
+    for (index, old) in text.char_indices() {
+        let after = index + old.len_utf8();
+        check(&text[..index]);
+        for new in
+            ["", " ", "\n", "#", ":", ": ", "{", "}", "[", "]", "\"", "'", "|", "- ", ",", "&", "*", "!", "${", "x"]
+        {
+            check(&format!("{}{new}{}", &text[..index], &text[after..]));
+            check(&format!("{}{new}{}", &text[..index], &text[index..]));
+        }
+    }
+    let wrong = wrong.into_inner();
+    assert!(wrong.is_empty(), "{} slips, as these:\n{}", wrong.len(), wrong[..wrong.len().min(9)].join("\n"));
 }

@@ -12,8 +12,9 @@ pub(super) fn is_sensitive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // A name that is no name is a slip, and nobody knows what stands behind it.
     matches!(name.as_str(), "" | "~")
+        || name.contains("${")
         || WORDS.iter().any(|word| name.contains(word) || near(&name, word))
-        || near(&name, "secrets")
+        || near_secrets(&name)
         || name.ends_with(".pem")
         || name == "sasl.oauthbearer.config"
 }
@@ -21,6 +22,11 @@ pub(super) fn is_sensitive(name: &str) -> bool {
 /// A slip of the keyboard in `sercets` must not show what stands under it.
 fn near(name: &str, word: &str) -> bool {
     name.len() >= 3 && strsim::damerau_levenshtein(name, word) <= word.len() / 4
+}
+
+/// As far as a message would ask "did you mean `secrets`?".
+fn near_secrets(name: &str) -> bool {
+    strsim::damerau_levenshtein(name, "secrets") <= 2
 }
 
 /// Lets excerpts show a tree, less its secrets.
@@ -50,16 +56,21 @@ fn hide_secrets(out: &mut Diagnostics, node: &Node) {
         Value::Scalar { .. } => {}
         Value::Seq(items) => items.iter().for_each(|item| hide_secrets(out, item)),
         Value::Map(entries) => {
+            // What follows `secrets` under a name that nobody knows may have lost its indent.
+            let mut slipped = false;
             for entry in entries {
+                slipped &= entry.key != "kafka" && !HARMLESS.contains(&entry.key.as_str());
                 match entry.key.as_str() {
+                    _ if slipped => hide_all(out, &entry.value),
                     "fields" => {}
                     // A reference to a secret by its name; who reads it hides what is no name.
-                    "secret" => {}
+                    "secret" if matches!(entry.value.value, Value::Scalar { .. }) => {}
                     "secrets" => hide_named(out, &entry.value),
                     "kafka" => hide_properties(out, &entry.value),
                     key if is_sensitive(key) => hide_all(out, &entry.value),
                     _ => hide_secrets(out, &entry.value),
                 }
+                slipped |= entry.key != "secret" && near_secrets(&entry.key);
             }
         }
     }
@@ -101,7 +112,7 @@ pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
 }
 
 /// Sections whose values are no secrets, unless a word says so.
-const HARMLESS: [&str; 11] = [
+const HARMLESS: [&str; 15] = [
     "application",
     "embedded",
     "commit_interval",
@@ -113,6 +124,11 @@ const HARMLESS: [&str; 11] = [
     "defaults",
     "streams",
     "tables",
+    // Of scenarios.
+    "name",
+    "partitions",
+    "input",
+    "expect",
 ];
 
 /// Hides secrets in a text that is not YAML, by its shape alone and rather too much. In the sections above: what stands
@@ -210,11 +226,19 @@ mod tests {
     fn trees_hide_secrets_and_nothing_else() {
         let text = "secrets:\n  pii: CANARY\n  multi: |\n    CANARY\n    CANARY2\n  ref: ${NAME}\n  def: ${X:-CANARY}\n  CANARY:\n\
                     kafka: {bootstrap.servers: shown, sasl.password: 'CANARY', ssl.key.pem: \"CANARY\n  CANARY\"}\n\
-                    sercets: {pii: CANARY}\nsalt: [CANARY, {CANARY: CANARY}]\n\
+                    sercets: {pii: CANARY}\nsalt: [CANARY, {CANARY: CANARY}]\nstate: s\n\
                     x: &a shown2\ny: &b CANARY\npassword: *b\nfields: {password: drop}\nlist: [{secret: pii, token: CANARY}]\n";
         let root = yaml::parse(text, 0).root.unwrap();
         let all = shown(text, |out| show_tree(out, &root));
         assert!(!all.contains("CANARY"), "{all}");
+        for slipped in
+            ["secrets:\npii: CANARY\n", "secrets:\n  pii: CANARY\nother: CANARY\n", "secrets: p\nii: [CANARY]\n"]
+        {
+            let text = format!("{slipped}streams: shown\nlater: shown");
+            let root = yaml::parse(&text, 0).root.unwrap();
+            let all = shown(&text, |out| show_tree(out, &root));
+            assert!(!all.contains("CANARY") && all.contains("streams: shown") && all.contains("later: shown"), "{all}");
+        }
         for want in ["pii: ***", "shown,", "ref: ${NAME}", "shown2", "password: drop", "secret: pii"] {
             assert!(all.contains(want), "{want} in {all}");
         }
@@ -223,6 +247,7 @@ mod tests {
     #[test]
     fn broken_texts_hide_too_much_rather_than_too_little() {
         for (text, want) in [
+            ("input: [\nsecrets: {pii: CANARY}", "input: ["),
             ("secrets:\n  pii: CANARY\n\n  b: CANARY\nstreams: [", "streams: ["),
             ("threads: 2\nsecrets: {pii: CANARY,\nother: CANARY\n", "threads: 2"),
             ("  sasl.password: CANARY\n  sasl.username: ann\n", "sasl.username:"),

@@ -11,7 +11,9 @@ use crate::record::Secret;
 impl Reader<'_> {
     /// A value of the section `secrets`. Known in `run`, or an error; else a stand-in where it is missing.
     pub fn secret(&mut self, name: &str, node: &Node, at: Span) -> Option<Secret> {
-        let raw = self.scalar(node, at, &format!("secret `{name}`"))?;
+        // The name of a blank one may be the secret itself: `pii:value` is a name to YAML.
+        let what = if node.is_blank() { "a secret".to_owned() } else { format!("secret `{name}`") };
+        let raw = self.scalar(node, at, &what)?;
         if self.mode == Mode::Test {
             // Never one from outside, though it were there: what a test prints is for everyone to read.
             if let Some(given) = self.given.get(name) {
@@ -74,6 +76,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Those that are declared rightly: of a wrong one the name may be the secret itself.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().filter(|(_, secret)| secret.is_some()).map(|(name, _)| name.as_str())
+    }
+
     /// A secret by its name. What is no name of a secret may be the secret itself: it is hidden.
     pub fn named_secret(&mut self, node: &Node, at: Span) -> Option<Secret> {
         let text = match self.text(node, at, "`secret`") {
@@ -86,8 +93,8 @@ impl Reader<'_> {
         if let Some(secret) = self.secrets.get(&text.text) {
             return secret.clone();
         }
-        let names = list(self.secrets.keys().map(String::as_str));
-        let label = match nearest(&text.text, self.secrets.keys().map(String::as_str)) {
+        let names = list(self.secret_names());
+        let label = match nearest(&text.text, self.secret_names()) {
             Some(name) => format!("did you mean `{name}`?"),
             None if names.is_empty() => "the topology declares none: `secrets: { pii: ${NAME} }`".to_owned(),
             None => format!("declared: {names}"),
@@ -125,7 +132,7 @@ impl Reader<'_> {
                 None
             }
             (Some(_), Some(_)) => {
-                let label = format!("say which: {}", list(self.secrets.keys().map(String::as_str)));
+                let label = format!("say which: {}", list(self.secret_names()));
                 self.error("missing-secret", at, "several secrets are declared and `mask` names none", label);
                 None
             }

@@ -207,7 +207,7 @@ fn read_topology(reader: &mut Reader<'_>, root: &Node, top: Fields<'_>, outside:
     inner.given = outside.secrets.iter().map(|(name, text, _)| (name.clone(), Secret::new(text.as_bytes()))).collect();
     inner.out = std::mem::take(&mut reader.out);
     let topology = spec::read(&mut inner, &node);
-    let declared: Vec<String> = inner.secrets.keys().cloned().collect();
+    let declared: Vec<String> = inner.secret_names().map(str::to_owned).collect();
     reader.out = inner.out;
     for (name, _, at) in &outside.secrets {
         if declared.contains(name) {
