@@ -105,7 +105,6 @@ pub fn membership_needs_an_assignment(world: &World) {
     let mut member = Member::new(world.log());
     demands(member.membership(), "rejoin");
     member.follow(&[&tp.topic]);
-    demands(member.membership(), "rejoin");
     member.until_owning(1);
     let who = member.membership().unwrap();
     assert_eq!((who.group, who.instance), (world.group(), None));
