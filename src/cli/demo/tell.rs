@@ -11,6 +11,8 @@ use super::leaks::Search;
 
 /// Rows shown before and after.
 const PAIRS: usize = 2;
+/// Digests are longer.
+const LONGEST: usize = 32;
 const COLUMNS: [&str; 8] = ["id", "email", "phone", "full_name", "birth_date", "country", "cdc_lsn", "_deleted"];
 
 pub struct Teller {
@@ -62,10 +64,11 @@ impl Teller {
     /// A few rows that had something to hide.
     pub fn pairs(&self, audit: &Audit) {
         let pick = |row: &Value| {
-            let fields = COLUMNS.iter().filter_map(|name| Some(format!("{name} {}", row.get(*name)?)));
+            let fields = COLUMNS.iter().filter_map(|name| Some(format!("{name} {}", short(row.get(*name)?))));
             fields.collect::<Vec<_>>().join(", ")
         };
-        let telling = audit.pairs.iter().filter(|pair| pair.before.get("birth_date").is_some());
+        let told = |row: &Value, name: &str| row.get(name).is_some_and(|value| !value.is_null());
+        let telling = audit.pairs.iter().filter(|pair| told(&pair.before, "email") && told(&pair.before, "phone"));
         for pair in telling.take(PAIRS) {
             println!("  {} {}", self.paint("31", "-"), pick(&pair.before));
             println!("  {} {}", self.paint("32", "+"), pick(&pair.after));
@@ -114,5 +117,14 @@ impl Teller {
                 state.display()
             ));
         }
+    }
+}
+
+/// A value as JSON, digests cut.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…\"", &text[..end]),
+        None => text,
     }
 }
