@@ -312,6 +312,12 @@ impl Broker {
         Ok(())
     }
 
+    /// What was written survives the machine from now on.
+    pub fn sync(&self) -> Result<()> {
+        let mut state = self.enter()?;
+        self.write(&mut state, Changes::new(), true)
+    }
+
     pub fn announce(&self, state: &mut State) {
         state.version += 1;
         self.changed.notify_all();

@@ -20,6 +20,8 @@ pub struct Buffer {
     targets: FxHashMap<String, Target>,
     waiting: FxHashMap<Place, Building>,
     bytes: usize,
+    /// Something was written that would not survive the machine.
+    unsynced: bool,
     since_ms: i64,
     /// Where records without a key go next.
     turn: i32,
@@ -47,6 +49,7 @@ impl Buffer {
             targets: FxHashMap::default(),
             waiting: FxHashMap::default(),
             bytes: 0,
+            unsynced: false,
             since_ms: 0,
             turn: 0,
             failed: None,
@@ -133,7 +136,16 @@ impl Buffer {
 
     /// Writes what waits. A failure is kept for the producer's next call.
     pub fn flush(&mut self, lasting: bool) {
-        if self.waiting.is_empty() || self.failed.is_some() {
+        if self.failed.is_some() {
+            return;
+        }
+        if self.waiting.is_empty() {
+            if lasting && self.unsynced {
+                match self.broker.sync() {
+                    Ok(()) => self.unsynced = false,
+                    Err(error) => self.failed = Some(Denied::Failed(error)),
+                }
+            }
             return;
         }
         self.turn = self.turn.wrapping_add(1) & i32::MAX;
@@ -143,6 +155,7 @@ impl Buffer {
         self.bytes = 0;
         match self.broker.append(batches, self.who.as_ref(), lasting) {
             Ok(firsts) => {
+                self.unsynced = !lasting;
                 for (place, first) in firsts {
                     let count = counts.iter().find(|(p, _)| *p == place).map_or(0, |(_, count)| *count);
                     self.acknowledged.entry(place).and_modify(|offset| *offset = Some(first + count - 1));

@@ -84,6 +84,9 @@ impl Disk {
     }
 
     pub fn write(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)], lasting: bool) -> Result<()> {
+        if changes.is_empty() {
+            return if lasting { self.db.flush_wal(true).map_err(|e| failed("write", &e)) } else { Ok(()) };
+        }
         let mut batch = WriteBatch::with_capacity_bytes(
             changes.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len) + 16).sum(),
         );
