@@ -127,8 +127,29 @@ fn multiset(topic: &str, wanted: Vec<&Row>, mut got: Vec<&Came<'_>>, line: usize
     got.into_iter().for_each(|written| out.push(surplus(topic, written, line)));
 }
 
+/// Whether a row is what is wanted: where `unmet` finds nothing, and without a word about it.
 fn is_met(row: &Row, written: &Came<'_>) -> bool {
-    unmet(row, written, Difference::new(None, "")).shown.is_empty()
+    let value = match (&row.value, &written.value) {
+        (Wanted::Any, _) => true,
+        (Wanted::Exactly(wanted), got) => wanted == got,
+        (Wanted::Columns(wanted), got @ Content::Json(Json::Object(_))) => {
+            wanted.iter().all(|(name, value)| member(got, name) == Some(value))
+        }
+        (Wanted::Columns(_), _) => false,
+    };
+    value
+        && row.key.as_ref().is_none_or(|key| *key == written.key)
+        && row.absent.iter().all(|name| member(&written.value, name).is_none())
+        && row.headers.as_deref().is_none_or(|wanted| has_headers(wanted, written.headers))
+}
+
+/// These headers, in any order, and no others.
+fn has_headers(wanted: &[(String, Option<String>)], got: &[(String, Option<Vec<u8>>)]) -> bool {
+    let same = |(name, value): &(String, Option<String>), (own, bytes): &(String, Option<Vec<u8>>)| {
+        name == own && value.as_deref().map(str::as_bytes) == bytes.as_deref()
+    };
+    wanted.iter().all(|header| got.iter().any(|own| same(header, own)))
+        && got.iter().all(|(own, _)| wanted.iter().any(|(name, _)| name == own))
 }
 
 fn differing(topic: &str, row: &Row, written: &Came<'_>) -> Difference {
@@ -278,6 +299,12 @@ mod tests {
     }
 
     fn said(order: Order, rows: Vec<Row>, got: &[Kept]) -> String {
+        // What is no difference has nothing to show, and the other way round.
+        for (row, kept) in rows.iter().flat_map(|row| got.iter().map(move |kept| (row, kept))) {
+            let came = Came { key: outcome::key(kept), value: outcome::value(kept), headers: &kept.headers };
+            let shown = unmet(row, &came, Difference::new(None, "")).shown;
+            assert_eq!(is_met(row, &came), shown.is_empty(), "{row:?} {kept:?}");
+        }
         let expected = Output { topic: "out".into(), line: 9, rows };
         let mut found = Vec::new();
         compare(&expected, order, got, &mut found);

@@ -27,6 +27,8 @@ use crate::topology::scenario::{Crash, Input, Scenario, Step};
 const PATIENCE: u32 = 12_000;
 /// So long time goes in small steps; then in larger ones, so that long timeouts end as well.
 const BRISK: u32 = 2_000;
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a scenario to its end. An error is one of the machinery. That the topology stops is an outcome.
@@ -89,8 +91,6 @@ struct Actor {
     watch: Watch,
 }
 
-/// What has been reached; while it stays the same there is no progress.
-#[derive(PartialEq)]
 struct Reached {
     positions: Vec<Option<i64>>,
     /// None while a transaction may change it.
@@ -98,10 +98,20 @@ struct Reached {
     is_open: bool,
 }
 
+impl Reached {
+    /// Records read, and records committed: while neither is more than ever before there is no progress.
+    fn extent(&self) -> [i64; 2] {
+        let sum = |offsets: &[Option<i64>]| offsets.iter().flatten().sum();
+        [sum(&self.positions), self.committed.as_deref().map_or(0, sum)]
+    }
+}
+
 impl<'a> Stage<'a> {
     fn set(scenario: &'a Scenario) -> Result<Self, End> {
         let mut topology = scenario.topology.clone();
         (topology.threads, topology.http) = (1, None);
+        // When a transaction ends is ours to say; an hour at once would throw the worker out of its group.
+        (topology.commit_interval, topology.transaction_timeout) = (COMMIT_INTERVAL, TRANSACTION_TIMEOUT);
         let clock = Arc::new(ManualClock::new());
         let client = Client {
             group: topology.application.clone(),
@@ -209,6 +219,7 @@ impl<'a> Stage<'a> {
         let ends = self.ends()?;
         let (mut idle, mut is_due) = (0, false);
         let mut reached = self.reached(actor)?;
+        let mut furthest = reached.extent();
         while !is_done(&reached, &ends) {
             self.step(actor)?;
             let has_read_all = reached.positions.iter().zip(&ends).all(|(at, end)| at.is_some_and(|at| at >= *end));
@@ -217,13 +228,17 @@ impl<'a> Stage<'a> {
                 self.clock.advance(Duration::from_millis(if idle < BRISK { 1 } else { 50 }));
             } else if has_read_all && !is_due {
                 is_due = true;
-                self.clock.advance(self.topology.commit_interval);
+                self.clock.advance(COMMIT_INTERVAL);
             } else if idle > 100 {
                 // Whatever it waits for takes time.
                 self.clock.advance(Duration::from_millis(if idle < BRISK { 1 } else { 50 }));
             }
-            let before = std::mem::replace(&mut reached, self.reached(actor)?);
-            idle = if before == reached { idle + 1 } else { 0 };
+            reached = self.reached(actor)?;
+            idle += 1;
+            for (furthest, now) in furthest.iter_mut().zip(reached.extent()) {
+                idle = if now > *furthest { 0 } else { idle };
+                *furthest = now.max(*furthest);
+            }
             if idle > PATIENCE {
                 let reason = actor.shared.health.ready(self.clock.now()).text;
                 return Err(End::Broken(format!(
