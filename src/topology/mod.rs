@@ -3,7 +3,7 @@
 //! [`Topology::load`] is the way in. The text becomes a tree with positions (`yaml`), the tree is read section by section
 //! (`spec`, `stream`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
 //! `diagnostics`), and what only shows between streams is checked at the end (`check`). No diagnostic shows a secret
-//! (`redact`).
+//! (`redact`). Files of [`scenario`]s are read by the same means.
 
 mod check;
 pub mod describe;

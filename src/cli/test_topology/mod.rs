@@ -3,6 +3,7 @@
 mod compare;
 mod difference;
 mod directory;
+mod drive;
 mod files;
 mod metrics;
 mod never;
