@@ -15,7 +15,7 @@ use crate::topology::scenario::Crash;
 /// What the worker's clients did.
 #[derive(Default)]
 struct Seen {
-    /// The next offset of each partition that is read; those that wait for their task are left out.
+    /// The next offset of each partition that has a running task.
     positions: BTreeMap<TopicPartition, i64>,
     /// A transaction has begun and not ended.
     open: bool,
@@ -90,8 +90,18 @@ struct WatchedConsumer {
 }
 
 impl WatchedConsumer {
+    /// Where nothing went by yet, the position is where the task began.
     fn look(&self) {
-        self.watch.seen().positions = self.inner.positions();
+        let mut seen = self.watch.seen();
+        for (tp, next) in self.inner.positions() {
+            if let Some(position) = seen.positions.get_mut(&tp) {
+                *position = next;
+            }
+        }
+    }
+
+    fn forget(&self, partitions: &[TopicPartition]) {
+        self.watch.seen().positions.retain(|tp, _| !partitions.contains(tp));
     }
 }
 
@@ -115,16 +125,18 @@ impl GroupConsumer for WatchedConsumer {
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.forget(partitions);
         self.inner.release(partitions)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.forget(partitions);
         self.inner.pause(partitions)
     }
 
     fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
         self.inner.resume_at(tp, offset)?;
-        self.look();
+        self.watch.seen().positions.insert(tp.clone(), offset);
         Ok(())
     }
 
