@@ -48,6 +48,8 @@ pub fn a_fenced_producer_writes_nothing_more(world: &World) {
     world.wait_for_end(&tp, 3);
     send(first.as_mut(), &tp, "late");
     demands(first.commit(WAIT), "stop");
+    // Now it knows.
+    demands(first.send(&record(&tp, "key", "later still")), "stop");
     commit(second.as_mut());
     world.wait_for_end(&tp, 4);
     assert_eq!(places(&world.committed(&tp)), lines(&[(2, "second")]));

@@ -101,6 +101,7 @@ cases! {
         an_unknown_topic_fails_the_commit
         an_unknown_partition_is_refused
         a_record_beyond_the_topics_limit_fails_the_commit
+        batches_stay_below_the_limit
         a_compacted_topic_refuses_records_without_keys
         a_producer_goes_on_after_a_refused_record
         an_appender_is_told_of_what_was_refused
@@ -137,7 +138,7 @@ cases! {
         nobody_passes_a_group_that_is_not_there
         nobody_with_a_generation_is_refused
         a_member_may_commit_for_partitions_of_others
-        membership_needs_an_assignment
+        membership_needs_a_subscription
         offsets_of_a_topic_that_is_not_there_are_refused
     ;
     groups:

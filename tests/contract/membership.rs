@@ -100,7 +100,8 @@ pub fn a_member_may_commit_for_partitions_of_others(world: &World) {
     assert_eq!(member.committed_now(std::slice::from_ref(&other)), [Some(9)]);
 }
 
-pub fn membership_needs_an_assignment(world: &World) {
+/// The client joins in the background: from the subscription on it may have one at any moment.
+pub fn membership_needs_a_subscription(world: &World) {
     let tp = world.partition("t");
     let mut member = Member::new(world.log());
     demands(member.membership(), "rejoin");

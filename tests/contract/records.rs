@@ -11,6 +11,16 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
+/// Bytes that no codec makes smaller.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
 /// Appends records and reads them back.
 fn round_trip(world: &World, tp: &TopicPartition, records: &[Outgoing<'_>]) -> Vec<Seen> {
     let mut appender = world.appender();
@@ -80,13 +90,7 @@ pub fn timestamps_are_the_senders(world: &World) {
 
 pub fn large_values_come_back_byte_for_byte(world: &World) {
     let tp = world.partition("t");
-    let mut state = 1_u32;
-    let noise: Vec<u8> = (0..900_000)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        })
-        .collect();
+    let noise = noise(900_000);
     let outgoing: Vec<_> =
         [&noise[..], &[0; 1000]].iter().map(|value| Outgoing { value: Some(value), ..record(&tp, "k", "") }).collect();
     let seen = round_trip(world, &tp, &outgoing);
@@ -188,8 +192,7 @@ pub fn an_unknown_partition_is_refused(world: &World) {
 /// The size that counts is the batch's, after compression: noise, then.
 pub fn a_record_beyond_the_topics_limit_fails_the_commit(world: &World) {
     let tp = TopicPartition::new(world.topic("t", 1, &[("max.message.bytes", "2000")]), 0);
-    let noise: Vec<u8> =
-        (0..3000u64).map(|i| (i.wrapping_mul(i).wrapping_mul(6_364_136_223_846_793_005) >> 40) as u8).collect();
+    let noise = noise(3000);
     let (call, error) = refused(world, "id", &Outgoing { value: Some(&noise), ..record(&tp, "key", "") });
     assert_eq!(call, "commit");
     demands::<()>(Err(error), "stop");
@@ -201,6 +204,23 @@ pub fn a_record_beyond_the_topics_limit_fails_the_commit(world: &World) {
     assert_eq!(appender.send(&Outgoing { value: Some(&noise), ..record(&tp, "key", "") }), Ok(Sent::Queued));
     demands(appender.flush(WAIT), "stop");
     assert_eq!(world.end(&tp), 2);
+}
+
+/// The limit is one of batches: many records that are each small enough must not be one batch that is not.
+pub fn batches_stay_below_the_limit(world: &World) {
+    let tp = TopicPartition::new(world.topic("t", 1, &[("max.message.bytes", "4000")]), 0);
+    let log = world.client(&world.group(), LONG);
+    log.limit_batches(4000);
+    let mut producer = producer(log.as_ref(), &world.name("id"));
+    let noise = noise(200 * 100);
+    producer.begin().unwrap();
+    for value in noise.chunks(100) {
+        let out = Outgoing { value: Some(value), ..record(&tp, "key", "") };
+        assert_eq!(producer.send(&out), Ok(Sent::Queued));
+    }
+    commit(producer.as_mut());
+    let seen = world.committed(&tp);
+    assert!(seen.iter().map(|s| s.value.as_deref()).eq(noise.chunks(100).map(Some)), "{}", seen.len());
 }
 
 pub fn a_compacted_topic_refuses_records_without_keys(world: &World) {
