@@ -1,7 +1,8 @@
 //! A directory that one process has to itself.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 const NAME: &str = "lock";
@@ -27,10 +28,13 @@ pub enum Taken {
 }
 
 impl DirectoryLock {
-    /// Makes the directory if there is none.
+    /// Makes the directory if there is none, for its owner only: an embedded log holds what its sources held.
     pub fn take(directory: &Path) -> Result<Self, Taken> {
         let failed = |e: std::io::Error| Taken::Failed(format!("cannot lock {}: {e}", directory.display()));
-        std::fs::create_dir_all(directory)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
             .map_err(|e| Taken::Failed(format!("cannot make the directory {}: {e}", directory.display())))?;
         let path = directory.join(NAME);
         let mut file =
@@ -49,5 +53,26 @@ impl DirectoryLock {
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         write!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_for_its_owner_only() {
+        let dir = std::env::temp_dir().join(format!("highwater-lock-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let lock = DirectoryLock::take(&dir.join("log")).expect("locked");
+        for made in [&dir, &dir.join("log")] {
+            assert_eq!(made.metadata().expect("made").permissions().mode() & 0o777, 0o700);
+        }
+        assert!(matches!(DirectoryLock::take(&dir.join("log")), Err(Taken::InUse(pid)) if pid.starts_with("pid ")));
+        drop(lock);
+        DirectoryLock::take(&dir.join("log")).expect("free again");
+        std::fs::remove_dir_all(dir).expect("removed");
     }
 }
