@@ -1,6 +1,5 @@
 //! How the demonstration looks: colours on a terminal, plain text in a pipe.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde_json::Value;
 
 use super::audit::{Audit, Line};
 use super::leaks::Search;
+use crate::cli::validate::colours;
 
 /// Rows shown before and after.
 const PAIRS: usize = 2;
@@ -21,8 +21,7 @@ pub struct Teller {
 
 impl Teller {
     pub fn new() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: std::io::stdout().is_terminal() && !refused }
+        Self { colours: colours(&std::io::stdout()) }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {

@@ -549,13 +549,19 @@ impl Broker {
         if batch.is_marker() {
             return Ok(Next::Skip(batch.last + 1));
         }
-        if isolation == Isolation::Committed && batch.is_transactional() {
-            let state = self.enter()?;
-            if state.partition(place).is_some_and(|p| p.is_aborted(batch.producer, batch.first)) {
-                return Ok(Next::Skip(batch.last + 1));
-            }
+        if isolation == Isolation::Committed && self.is_aborted(place, &batch)? {
+            return Ok(Next::Skip(batch.last + 1));
         }
         Ok(Next::Batch(batch))
+    }
+
+    /// Of a batch below the last stable offset: whether its transaction was aborted.
+    pub fn is_aborted(&self, place: Place, batch: &Batch) -> Result<bool> {
+        if !batch.is_transactional() {
+            return Ok(false);
+        }
+        let state = self.enter()?;
+        Ok(state.partition(place).is_some_and(|p| p.is_aborted(batch.producer, batch.first)))
     }
 
     /// The batch that holds the offset, or the next one.

@@ -54,7 +54,7 @@ fn partition(broker: &Broker, tp: &TopicPartition, place: Place, to: i64, retent
     let now = broker.now();
     let mut at = 0;
     while let Some(batch) = broker.batch(place, at).map_err(LogError::Stop)?.filter(|batch| batch.last < to) {
-        let seen = !batch.is_marker() && !matches!(broker.next(tp, batch.first, Isolation::Committed)?, Next::Skip(_));
+        let seen = !batch.is_marker() && !broker.is_aborted(place, &batch)?;
         let expired = now - batch.appended_ms >= retention;
         let left = match seen {
             true => filtered(&batch, &last, expired).ok_or_else(damaged)?,
