@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::log::{LogError, Outgoing, Result, TopicId, TopicPartition};
 use crate::operators::dedup::{self, Entry, MissingPosition, OnRegression, Verdict};
 use crate::operators::mask::{Mask, Rule};
-use crate::record::change::{Change, Decoded, decode};
+use crate::record::change::{Change, Decoded, Op, decode};
 use crate::record::position::{Epochs, Position, Rise};
 use crate::record::{BadRecord, Reason, Record, key};
 use crate::store::digest::Digester;
@@ -175,7 +175,7 @@ impl Task {
                 return Ok(());
             }
         };
-        let applied = self.mask.row(&change, version, &mut self.row)?;
+        let applied = self.mask.row(&change, version, change.op == Op::Delete, &mut self.row)?;
         if let Some(key) = record.key {
             self.mask.key(&change.source.table, key, &mut self.key)?;
         }
@@ -198,7 +198,7 @@ impl Task {
         }
         self.tally.records_out += 1;
         for rule in Rule::ALL {
-            self.tally.masked.add(rule.as_str(), applied.0[*rule as usize].into());
+            self.tally.masked.add(rule.as_str(), applied.of(rule).into());
         }
         if let Some(ts) = change.source.ts_us {
             self.tally.source_time(ts);

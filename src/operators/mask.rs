@@ -4,44 +4,32 @@
 //! out-of-line column say nothing and stay); untouched columns keep their bytes and their order; what the rules cannot
 //! process, or do not foresee, is a [`BadRecord`] and leaves nothing in the output; no message holds a value.
 
+mod generalize;
+mod path;
 mod plan;
+mod rule;
+mod text;
+mod transform;
+mod tree;
 mod unavailable;
 mod values;
 
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
+pub use self::generalize::{Decimal, Generalize, Period, Unit};
+pub use self::path::{Path, Step};
+pub use self::rule::{About, PERIODS, Rule, RuleOption, Takes, UNITS};
+pub use self::transform::{IpPrefix, Partial, Transform};
+pub use self::tree::Members;
+
 use self::plan::{Plan, Shape};
 use self::values::Values;
-use crate::record::change::{Change, Op};
-use crate::record::{BadRecord, Reason, Secret, json, key};
+use crate::record::change::Change;
+use crate::record::{BadRecord, Keyring, Reason, json, key};
 
 /// The columns that Highwater adds to every row.
-const RESERVED: [&str; 2] = ["cdc_lsn", "_deleted"];
-
-/// What a rule does to a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    Passthrough,
-    /// Lower-case hex of SHA-256(secret, value).
-    Hash,
-    /// First word and the second one's initial: "Ivan Ivanov" → "IvanI.".
-    Truncate,
-    Drop,
-}
-
-impl Rule {
-    pub const ALL: &'static [Rule] = &[Rule::Passthrough, Rule::Hash, Rule::Truncate, Rule::Drop];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Rule::Passthrough => "passthrough",
-            Rule::Hash => "hash",
-            Rule::Truncate => "truncate",
-            Rule::Drop => "drop",
-        }
-    }
-}
+pub const RESERVED: [&str; 2] = ["cdc_lsn", "_deleted"];
 
 /// What happens to a column without a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,9 +42,9 @@ pub enum Unlisted {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldRule {
-    pub column: String,
-    pub rule: Rule,
-    /// A full row may lack the column.
+    pub path: Path,
+    pub transform: Transform,
+    /// A full row may lack it.
     pub optional: bool,
 }
 
@@ -77,12 +65,12 @@ pub enum Rules {
     Tables(BTreeMap<String, TableConfig>),
 }
 
-/// A `mask` step as topology.yaml states it, with its secret resolved.
+/// A `mask` step as topology.yaml states it, with its keys resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub rules: Rules,
-    /// Present where a rule needs it.
-    pub secret: Option<Secret>,
+    /// Present where a rule needs them.
+    pub keys: Option<Keyring>,
     /// What Debezium sends for an unchanged out-of-line column (`unavailable.value.placeholder`).
     pub unavailable_value: String,
 }
@@ -90,9 +78,21 @@ pub struct Config {
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 
 /// How often each rule was applied to a row; indexed by `Rule as usize`. Columns without a rule count under what
-/// `unlisted` makes of them. Nulls and placeholders under `hash` and `truncate` are not counted: nothing was rewritten.
+/// `unlisted` makes of them. Nulls and placeholders under other rules are not counted: nothing was rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Applied(pub [u32; 4]);
+pub struct Applied([u32; Rule::ALL.len()]);
+
+impl Applied {
+    fn count(&mut self, rule: Rule) {
+        if let Some(count) = self.0.get_mut(rule as usize) {
+            *count += 1;
+        }
+    }
+
+    pub fn of(&self, rule: Rule) -> u32 {
+        self.0.get(rule as usize).copied().unwrap_or(0)
+    }
+}
 
 /// A `mask` step, ready to run. One per worker: it keeps buffers and the layouts of the rows it met.
 pub struct Mask {
@@ -119,12 +119,10 @@ impl Plans {
 impl Mask {
     /// Fails where a rule could not do what it says: `hash` without a secret, two rules for one column.
     pub fn new(config: Config) -> Result<Self, String> {
-        let secret = config.secret.filter(|secret| !secret.expose().is_empty());
-        let plan = |table: TableConfig| match table.fields.iter().find(|field| field.rule == Rule::Hash) {
-            Some(field) if secret.is_none() => {
-                Err(format!("hash of the column {} needs a secret", json::shown(&field.column)))
-            }
-            _ => Plan::new(table),
+        let keys = config.keys.filter(|keys| !keys.current.secret.expose().is_empty());
+        let plan = |table: TableConfig| match table.fields.iter().find_map(|field| without_key(field, keys.as_ref())) {
+            Some(error) => Err(error),
+            None => Plan::new(table),
         };
         let plans = match config.rules {
             Rules::None => Plans::One(plan(TableConfig::default())?),
@@ -137,13 +135,18 @@ impl Mask {
                 Plans::ByTable(tables.into_iter().map(named).collect::<Result<_, String>>()?)
             }
         };
-        Ok(Self { plans, values: Values::new(secret.as_ref(), &config.unavailable_value) })
+        Ok(Self { plans, values: Values::new(keys.as_ref(), &config.unavailable_value) })
     }
 
     /// Writes the output row into `out` (cleared first): the masked columns, then `cdc_lsn` and `_deleted`.
     /// After an error `out` is empty.
-    pub fn row(&mut self, change: &Change<'_>, cdc_lsn: u64, out: &mut Vec<u8>) -> Result<Applied, BadRecord> {
-        let deleted = change.op == Op::Delete;
+    pub fn row(
+        &mut self,
+        change: &Change<'_>,
+        cdc_lsn: u64,
+        deleted: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Applied, BadRecord> {
         let applied = self.write(&change.source.table, Shape::Row, change.row.get(), out)?;
         if out.len() > 1 {
             out.push(b',');
@@ -181,24 +184,60 @@ impl Mask {
     }
 }
 
+/// What a keyed rule misses.
+fn without_key(field: &FieldRule, keys: Option<&Keyring>) -> Option<String> {
+    let rule = field.transform.rule();
+    let column = || json::shown(&field.path.to_string());
+    match (&field.transform, keys) {
+        (_, None) if rule.is_keyed() => Some(format!("{} of the column {} needs a secret", rule.as_str(), column())),
+        (Transform::Hmac { previous: Some(_) }, Some(Keyring { previous: None, .. })) => {
+            Some(format!("hmac of the column {} writes a value under the previous key, and there is none", column()))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::change::{Decoded, decode};
+    use crate::record::Secret;
+    use crate::record::change::{Decoded, Op, decode};
     use serde_json::Value;
 
+    /// The rule with options that are easy to see.
+    fn plain(rule: Rule) -> Transform {
+        let replace = |json: &str| Transform::Replace { rule, json: json.into() };
+        match rule {
+            Rule::Passthrough => Transform::Passthrough,
+            Rule::Hash => Transform::Hash,
+            Rule::Hmac => Transform::Hmac { previous: None },
+            Rule::Truncate => Transform::Truncate,
+            Rule::Partial => Transform::Partial(Partial { keep_first: 1, keep_last: 1, with: "*".into() }),
+            Rule::Redact => replace("\"[redacted]\""),
+            Rule::Constant => replace("0"),
+            Rule::SetNull => replace("null"),
+            Rule::EmailDomain => Transform::EmailDomain,
+            Rule::Generalize => Transform::Generalize(Generalize::To(Period::Year, Some(Unit::Days))),
+            Rule::IpPrefix => Transform::IpPrefix(IpPrefix { v4: 24, v6: 48 }),
+            Rule::Drop => Transform::Drop,
+        }
+    }
+
     fn fields(rules: &[(&str, Rule)], unlisted: Unlisted) -> TableConfig {
-        let field = |(column, rule): &(&str, Rule)| FieldRule {
-            column: column.trim_end_matches('?').to_string(),
-            rule: *rule,
-            optional: column.ends_with('?'),
+        let field = |(path, rule): &(&str, Rule)| FieldRule {
+            path: match path.trim_end_matches('?') {
+                "" => Path::column(""),
+                path => Path::parse(path).unwrap(),
+            },
+            transform: plain(*rule),
+            optional: path.ends_with('?'),
         };
         TableConfig { fields: rules.iter().map(field).collect(), unlisted }
     }
 
     fn try_new(rules: Rules, secret: Option<&str>) -> Result<Mask, String> {
-        let secret = secret.map(Secret::new);
-        Mask::new(Config { rules, secret, unavailable_value: UNAVAILABLE_VALUE.into() })
+        let keys = secret.map(|secret| Keyring::of("k1", Secret::new(secret)));
+        Mask::new(Config { rules, keys, unavailable_value: UNAVAILABLE_VALUE.into() })
     }
 
     fn mask(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
@@ -214,7 +253,7 @@ mod tests {
         let envelope = envelope(op, row);
         let Decoded::Change(change) = decode(Some(envelope.as_bytes())).unwrap() else { panic!("no change") };
         let mut out = b"left over".to_vec();
-        let result = mask.row(&change, 7, &mut out);
+        let result = mask.row(&change, 7, change.op == Op::Delete, &mut out);
         assert!(result.is_ok() || out.is_empty());
         result.map(|_| String::from_utf8(out).unwrap())
     }
@@ -373,11 +412,11 @@ mod tests {
         let mut applied = |row: &str| {
             let envelope = envelope("c", row);
             let Decoded::Change(change) = decode(Some(envelope.as_bytes())).unwrap() else { panic!("no change") };
-            mask.row(&change, 1, &mut Vec::new()).unwrap().0
+            let applied = mask.row(&change, 1, false, &mut Vec::new()).unwrap();
+            [Rule::Passthrough, Rule::Hash, Rule::Truncate, Rule::Drop].map(|rule| applied.of(rule))
         };
         assert_eq!(applied(r#"{"id":1,"email":"a","name":"b","born":1,"x":1,"y":2}"#), [1, 1, 1, 3]);
         assert_eq!(applied(r#"{"id":1,"email":null,"name":null,"born":null}"#), [1, 0, 0, 1]);
-        assert!(Rule::ALL.iter().map(|rule| *rule as usize).eq(0..4), "what `Applied` is indexed by");
     }
 
     #[test]
@@ -410,7 +449,7 @@ mod tests {
             assert!(try_new(Rules::Tables([("t".into(), hash())].into()), secret).is_err());
         }
         let twice = fields(&[("a", Rule::Drop), ("a", Rule::Passthrough)], Unlisted::Passthrough);
-        assert_eq!(try_new(Rules::Fields(twice), None).err().unwrap(), "two rules name the column `a`");
+        assert_eq!(try_new(Rules::Fields(twice), None).err().unwrap(), "two rules name `a`");
     }
 
     #[test]
@@ -463,6 +502,225 @@ mod tests {
         assert!(out.starts_with(&format!(r#"{{"a":{deep},"b":""#)) && out.len() < deep.len() + 200);
     }
 
+    /// (rules, unlisted, row, output)
+    #[test]
+    fn places_within_columns() {
+        use Rule::*;
+        use Unlisted::{Drop as DropUnlisted, Passthrough as PassUnlisted, Reject};
+        for (rules, unlisted, row, expected) in [
+            (
+                &[("a.s", Truncate)][..],
+                PassUnlisted,
+                r#"{"a":{"s":"x y", "t" : [1, 2]}}"#,
+                r#"{"a":{"s":"xy.","t" : [1, 2]}"#,
+            ),
+            (&[("a.s", Truncate)], PassUnlisted, r#"{"b":1,"a":null,"c":2}"#, r#"{"b":1,"a":null,"c":2"#),
+            (&[("a.s", Truncate)], PassUnlisted, r#"{"a":{"s":null}}"#, r#"{"a":{"s":null}"#),
+            (
+                &[("a.s.u", Drop), ("a.s.v", Redact)],
+                PassUnlisted,
+                r#"{"a":{"s":{"u":1,"w":2,"v":3}}}"#,
+                r#"{"a":{"s":{"w":2,"v":"[redacted]"}}"#,
+            ),
+            (
+                &[("c[].p", Drop)],
+                PassUnlisted,
+                r#"{"c":[{"p":"x"}, {"q":1,"p":"y"},{"p":"z","r":2} , null]}"#,
+                r#"{"c":[{},{"q":1},{"r":2},null]"#,
+            ),
+            (
+                &[("t[]", Redact)],
+                PassUnlisted,
+                r#"{"t":["x", null ,["y"]]}"#,
+                r#"{"t":["[redacted]",null,"[redacted]"]"#,
+            ),
+            (&[("t[]", Drop)], PassUnlisted, r#"{"t":["x","y"]}"#, r#"{"t":[]"#),
+            (&[("t[]", Redact)], PassUnlisted, r#"{"t":[]}"#, r#"{"t":[]"#),
+            (&[("m[][]", Constant)], PassUnlisted, r#"{"m":[[1,2],[],[3]]}"#, r#"{"m":[[0,0],[],[0]]"#),
+            (&[("a.s", Passthrough)], DropUnlisted, r#"{"a":{"s":1,"new":"x"},"b":2}"#, r#"{"a":{"s":1}"#),
+            (&[("a.s", Passthrough)], Reject, r#"{"a":{"s":1}}"#, r#"{"a":{"s":1}"#),
+            (&[("a.s?", Drop), ("b.s?", Drop)], PassUnlisted, r#"{"a":{}}"#, r#"{"a":{}"#),
+            (&[("a.s\\.t", SetNull)], PassUnlisted, r#"{"a":{"\u0073.t":1}}"#, r#"{"a":{"\u0073.t":null}"#),
+            // json and jsonb come as text.
+            (
+                &[("j.e", Redact)],
+                PassUnlisted,
+                r#"{"j":"{\"e\": \"x\", \"k\": \"a\\u0062\"}"}"#,
+                r#"{"j":"{\"e\": \"[redacted]\",\"k\": \"a\\u0062\"}""#,
+            ),
+            (&[("j[].e", SetNull)], PassUnlisted, r#"{"j":"[{\"e\":1}]"}"#, r#"{"j":"[{\"e\":null}]""#),
+            (
+                &[("j.i.e", Drop)],
+                PassUnlisted,
+                r#"{"j":"{\"i\":\"{\\\"e\\\":1,\\\"f\\\":2}\"}"}"#,
+                r#"{"j":"{\"i\":\"{\\\"f\\\":2}\"}""#,
+            ),
+            (&[("j.e", Redact)], PassUnlisted, r#"{"j":"null"}"#, r#"{"j":"null""#),
+            (
+                &[("j.e", Redact)],
+                PassUnlisted,
+                r#"{"j":"__debezium_unavailable_value"}"#,
+                r#"{"j":"__debezium_unavailable_value""#,
+            ),
+        ] {
+            let mut mask = mask(rules, unlisted);
+            for _ in 0..2 {
+                assert_eq!(
+                    run(&mut mask, "c", row).unwrap(),
+                    format!(r#"{expected},"cdc_lsn":7,"_deleted":0}}"#),
+                    "{row}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_within_columns() {
+        use Rule::*;
+        use Unlisted::{Passthrough as PassUnlisted, Reject};
+        for (rules, unlisted, row, reason, detail) in [
+            (
+                &[("a.s", Drop)][..],
+                PassUnlisted,
+                r#"{"a":{"z":"secret"}}"#,
+                Reason::RuleWithoutColumn,
+                "`a` lacks what rules name: `s` (drop, nearest is `z`)",
+            ),
+            (
+                &[("a.s", Drop)],
+                PassUnlisted,
+                r#"{"b":"secret"}"#,
+                Reason::RuleWithoutColumn,
+                "`a` (reached into, nearest is `b`)",
+            ),
+            (&[("c[].s", Drop)], PassUnlisted, r#"{"c":[{"s":1},{}]}"#, Reason::RuleWithoutColumn, "`c[]` lacks"),
+            (
+                &[("a.s", Drop)],
+                Reject,
+                r#"{"a":{"s":1,"new":"secret"}}"#,
+                Reason::UnlistedColumn,
+                "no rule for `a.new`",
+            ),
+            (
+                &[("a.s", Drop)],
+                PassUnlisted,
+                r#"{"a":["secret"]}"#,
+                Reason::WrongType,
+                "`a` is an array, which rules reach into as an object",
+            ),
+            (
+                &[("a[]", Drop)],
+                PassUnlisted,
+                r#"{"a":{"s":"secret"}}"#,
+                Reason::WrongType,
+                "`a` is an object, which rules reach into as an array",
+            ),
+            (&[("a.s", Drop)], PassUnlisted, r#"{"a":7}"#, Reason::WrongType, "`a` is a number"),
+            (
+                &[("a.s", Drop)],
+                PassUnlisted,
+                r#"{"a":"secret"}"#,
+                Reason::WrongType,
+                "`a` is text that rules reach into as JSON",
+            ),
+            (&[("a.s", Drop)], PassUnlisted, r#"{"a":"{\"s\":1} secret"}"#, Reason::WrongType, "`a` is text"),
+            (&[("a.s", Drop)], PassUnlisted, r#"{"a":""}"#, Reason::WrongType, "`a` is text"),
+            (&[("a.s", Drop)], PassUnlisted, r#"{"a":"[\"secret\"]"}"#, Reason::WrongType, "`a` is an array"),
+            (
+                &[("a.s", Drop)],
+                PassUnlisted,
+                r#"{"a":{"s":"secret","\u0073":2}}"#,
+                Reason::DuplicateField,
+                "`a` names `s` twice",
+            ),
+            (&[("a.s", Truncate)], PassUnlisted, r#"{"a":{"s":["secret"]}}"#, Reason::WrongType, "`a.s` is an array"),
+            (&[("a.s", Truncate)], PassUnlisted, r#"{"a":{"s":"secret\ud83d"}}"#, Reason::NotJson, "`a.s`"),
+        ] {
+            let mut mask = mask(rules, unlisted);
+            for _ in 0..2 {
+                let bad = run(&mut mask, "c", row).unwrap_err();
+                assert_eq!(bad.reason, reason, "{row}: {bad}");
+                assert!(bad.detail.contains(detail) && !bad.detail.contains("secret"), "{row}: {bad}");
+            }
+        }
+        let mut mask = mask(&[("id.x", Hash)], PassUnlisted);
+        assert_eq!(key(&mut mask, r#"{"id":{"x":1}}"#).unwrap_err().reason, Reason::RuleOnKey);
+    }
+
+    #[test]
+    fn rules_that_cannot_both_hold() {
+        for (one, other) in
+            [("a.b", "a"), ("a", "a.b"), ("a.b", "a.b"), ("a[]", "a.b"), ("a.b", "a[].b"), ("a[]", "a[].b")]
+        {
+            let both = fields(&[(one, Rule::Drop), (other, Rule::Redact)], Unlisted::Passthrough);
+            assert!(try_new(Rules::Fields(both), None).is_err(), "{one} {other}");
+        }
+        let apart =
+            fields(&[("a.b", Rule::Drop), ("a.c[]", Rule::Redact), ("a.d.e", Rule::Drop)], Unlisted::Passthrough);
+        assert_eq!(try_new(Rules::Fields(apart), None).unwrap().unmatched(), 3);
+    }
+
+    fn rotating(rules: &[(&str, Option<&str>)]) -> Result<Mask, String> {
+        let field = |(path, previous): &(&str, Option<&str>)| FieldRule {
+            path: Path::parse(path).unwrap(),
+            transform: Transform::Hmac { previous: previous.map(str::to_owned) },
+            optional: false,
+        };
+        let fields = rules.iter().map(field).collect();
+        let key = |id: &str| crate::record::Key { id: id.into(), secret: Secret::new(format!("secret of {id}")) };
+        let keys = Some(Keyring { current: key("k2"), previous: Some(key("k1")) });
+        let rules = Rules::Fields(TableConfig { fields, unlisted: Unlisted::Passthrough });
+        Mask::new(Config { rules, keys, unavailable_value: UNAVAILABLE_VALUE.into() })
+    }
+
+    #[test]
+    fn while_a_key_is_rotated_both_values_leave() {
+        // printf ivan@example.com | openssl dgst -sha256 -hmac 'secret of k1'
+        const K1: &str = "e3ded537f8e25ce35ca0ec03c65607d3e3c3f802dcf6b0698bb3e7b849ea8aab";
+        const K2: &str = "2d6ea6650b3fb8a234f922ead7de32a09d71ff8514c47c39681084fb314f5edc";
+        let mut mask = rotating(&[("e", Some("e_before")), ("a.e", Some("old")), ("x", None)]).unwrap();
+        let row = r#"{"e":"ivan@example.com","a":{"e":"ivan@example.com","n":1},"x":null,"y":1}"#;
+        let want = format!(
+            r#"{{"e":"k2:{K2}","e_before":"k1:{K1}","a":{{"e":"k2:{K2}","old":"k1:{K1}","n":1}},"x":null,"y":1,"cdc_lsn":7,"_deleted":0}}"#
+        );
+        for _ in 0..2 {
+            assert_eq!(run(&mut mask, "c", row).unwrap(), want);
+        }
+        let nulls = r#"{"e":null,"a":{"e":"__debezium_unavailable_value"},"x":null}"#;
+        let want = r#"{"e":null,"e_before":null,"a":{"e":"__debezium_unavailable_value","old":"__debezium_unavailable_value"},"x":null,"cdc_lsn":7,"_deleted":0}"#;
+        assert_eq!(run(&mut mask, "c", nulls).unwrap(), want);
+        // The key of a record has one column, whatever else leaves.
+        assert_eq!(key(&mut mask, r#"{"e":"ivan@example.com"}"#).unwrap(), format!(r#"{{"e":"k2:{K2}"}}"#));
+        for row in [
+            r#"{"e":null,"a":{"e":null},"x":null,"e_before":"secret"}"#,
+            r#"{"e":null,"a":{"e":null,"old":"secret"},"x":null}"#,
+        ] {
+            let bad = run(&mut mask, "c", row).unwrap_err();
+            assert!(bad.reason == Reason::ReservedColumn && !bad.detail.contains("secret"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_previous_writes_is_nobody_elses() {
+        for rules in [
+            &[("e", Some("f")), ("f", None)][..],
+            &[("f", None), ("e", Some("f"))],
+            &[("e", Some("f")), ("g", Some("f"))],
+            &[("e", Some("e"))],
+            &[("t[]", Some("f"))],
+        ] {
+            assert!(rotating(rules).is_err(), "{rules:?}");
+        }
+        let fields = vec![FieldRule {
+            path: Path::column("e"),
+            transform: Transform::Hmac { previous: Some("f".into()) },
+            optional: false,
+        }];
+        let rules = Rules::Fields(TableConfig { fields, unlisted: Unlisted::Passthrough });
+        let error = try_new(rules, Some("s3cr3t")).err().unwrap();
+        assert_eq!(error, "hmac of the column `e` writes a value under the previous key, and there is none");
+    }
+
     #[test]
     fn a_mask_can_move_to_its_worker() {
         fn send<T: Send>() {}
@@ -506,7 +764,7 @@ mod tests {
                 let envelope = if tree["payload"].is_object() { tree["payload"].take() } else { tree };
                 let row = &envelope[if envelope["op"] == "d" { "before" } else { "after" }];
                 let mut out = Vec::new();
-                mask.row(&decoded, 42, &mut out).unwrap();
+                mask.row(&decoded, 42, false, &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
                 secrets += check(MASKED, row.as_object().unwrap(), &text);
                 rows += 1;

@@ -8,7 +8,7 @@ pub mod position;
 pub mod secret;
 
 pub use bad::{BadRecord, Reason};
-pub use secret::Secret;
+pub use secret::{Key, Keyring, Secret};
 
 /// A record as the log hands it over, borrowed from the fetch buffer.
 pub struct Record<'a> {

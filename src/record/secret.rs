@@ -21,3 +21,24 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// A secret with the name that tells which one made a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub id: String,
+    pub secret: Secret,
+}
+
+/// The key that values go under, and while it is rotated the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyring {
+    pub current: Key,
+    pub previous: Option<Key>,
+}
+
+impl Keyring {
+    /// One key that is not rotated.
+    pub fn of(id: impl Into<String>, secret: Secret) -> Self {
+        Self { current: Key { id: id.into(), secret }, previous: None }
+    }
+}

@@ -14,6 +14,7 @@ mod load;
 mod names;
 mod reader;
 mod redact;
+mod rule_options;
 mod rules_file;
 pub mod scenario;
 mod secrets;
@@ -22,6 +23,7 @@ mod steps;
 mod stream;
 mod substitute;
 mod units;
+mod weak;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -200,7 +202,9 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operators::mask::Transform;
     use crate::operators::mask::{Rule, Rules, Unlisted};
+    use crate::record::Keyring;
 
     const RULES: &str = "salt: salt-of-the-file\ntables:\n  events: { target_topic: out.events, fields: { ip: hash } }\n  \
                          visits: { target_topic: out.visits, fields: { no: drop } }\n";
@@ -246,12 +250,13 @@ mod tests {
         assert_eq!(names, ["customers", "orders", "others"]);
         let [customers, orders, others] = &topology.streams[..] else { panic!() };
         let Rules::Fields(config) = &customers.mask.rules else { panic!() };
-        let rules: Vec<_> = config.fields.iter().map(|field| (field.column.as_str(), field.rule)).collect();
+        let rules: Vec<_> =
+            config.fields.iter().map(|field| (field.path.column.as_str(), field.transform.rule())).collect();
         let want =
             [("email", Rule::Hash), ("phone", Rule::Hash), ("full_name", Rule::Truncate), ("birth_date", Rule::Drop)];
         assert_eq!(rules, want);
-        assert_eq!(customers.mask.secret, Some(Secret::new(&b"0123456789abcdef"[..])));
-        assert_eq!(orders.mask.secret, None);
+        assert_eq!(customers.mask.keys, Some(Keyring::of("pii", Secret::new(&b"0123456789abcdef"[..]))));
+        assert_eq!(orders.mask.keys, None);
         assert_eq!(others.target_for("brew.cdc.public.visits").as_deref(), Some("brew.analytics.visits"));
         assert!(!others.reads("brew.cdc.public.orders") && !others.reads("xbrew.cdc.public.visits"));
         let letters = OnError::DeadLetter { topic: "brew.analytics.dead-letters".into() };
@@ -371,10 +376,11 @@ mod tests {
         let stream = &loaded.topology.streams[0];
         let want = dedup::Config { on_regression: OnRegression::Fail, missing_position: MissingPosition::TsMs };
         assert_eq!(stream.dedup, Some(want));
-        let field = |column: &str, rule, optional| mask::FieldRule { column: column.into(), rule, optional };
-        let fields = vec![field("no", Rule::Drop, false), field("on", Rule::Truncate, true)];
+        let field =
+            |column, transform, optional| mask::FieldRule { path: mask::Path::column(column), transform, optional };
+        let fields = vec![field("no", Transform::Drop, false), field("on", Transform::Truncate, true)];
         let rules = Rules::Fields(mask::TableConfig { fields, unlisted: Unlisted::Reject });
-        assert_eq!(stream.mask, mask::Config { rules, secret: None, unavailable_value: "gone".into() });
+        assert_eq!(stream.mask, mask::Config { rules, keys: None, unavailable_value: "gone".into() });
     }
 
     #[test]
@@ -397,8 +403,11 @@ mod tests {
             let stream = format!("{{ from: in, to: out, steps: [dedup, {{ mask: {{ unlisted: drop, {config} }} }}] }}");
             let loaded = one(head, &stream);
             assert_eq!(
-                (&loaded.topology.streams[0].mask.secret, loaded.warnings.warnings()),
-                (&want, warned),
+                (
+                    loaded.topology.streams[0].mask.keys.clone().map(|keys| keys.current.secret),
+                    loaded.warnings.warnings()
+                ),
+                (want, warned),
                 "{head} {config}"
             );
         }
@@ -415,7 +424,7 @@ mod tests {
         let by_table = masked("in", "");
         assert_eq!((by_table.targets(), by_table.target_for("in")), (vec!["out.events", "out.visits"], None));
         let Rules::Tables(tables) = &by_table.mask.rules else { panic!() };
-        assert_eq!(tables["visits"].fields[0].column, "no");
+        assert_eq!(tables["visits"].fields[0].path.column, "no");
         assert_eq!(tables["visits"].unlisted, Unlisted::Drop);
         let over = masked("in", ", to: { topic: all, headers: [a, b] }");
         assert_eq!(

@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::redact;
 use super::substitute::{Env, Fault, substitute};
 use super::yaml::{self, Entry, Node, Span, Value};
-use crate::record::Secret;
+use crate::record::{Keyring, Secret};
 
 pub(super) struct Reader<'a> {
     pub mode: Mode,
@@ -17,7 +17,7 @@ pub(super) struct Reader<'a> {
     pub dir: PathBuf,
     pub out: Diagnostics,
     /// By name; `None` where the declaration is wrong, which has been reported.
-    pub secrets: BTreeMap<String, Option<Secret>>,
+    pub secrets: BTreeMap<String, Option<Keyring>>,
     /// Secrets that are not known in [`Mode::Check`].
     pub unresolved: Vec<String>,
     /// The secrets of the scenario, in [`Mode::Test`].

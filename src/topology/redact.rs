@@ -2,7 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::substitute::is_reference;
-use super::yaml::{Node, Span, Value};
+use super::yaml::{Entry, Node, Span, Value};
 
 const WORDS: [&str; 10] =
     ["secret", "salt", "password", "passphrase", "passwd", "token", "credential", "private", "jaas", "apikey"];
@@ -82,9 +82,27 @@ fn hide_named(out: &mut Diagnostics, node: &Node) {
         Value::Map(entries) => entries.iter().for_each(|entry| match &entry.value {
             // `pii:value` without a blank is a name without a value to YAML.
             value if value.is_blank() => out.hide(entry.key_span),
+            Node { value: Value::Map(ring), .. } if ring.iter().any(|field| field.key == "keys") => {
+                hide_keys(out, ring)
+            }
             value => hide_all(out, value),
         }),
         _ => hide_all(out, node),
+    }
+}
+
+/// A secret with several keys: their ids may be shown, and what names one of them.
+fn hide_keys(out: &mut Diagnostics, ring: &[Entry]) {
+    let ids: Vec<&str> = match ring.iter().find(|field| field.key == "keys").map(|field| &field.value.value) {
+        Some(Value::Map(keys)) => keys.iter().map(|key| key.key.as_str()).collect(),
+        _ => Vec::new(),
+    };
+    for field in ring {
+        match &field.value.value {
+            Value::Scalar { text, .. } if field.key != "keys" && ids.contains(&text.as_str()) => {}
+            _ if field.key == "keys" => hide_named(out, &field.value),
+            _ => hide_all(out, &field.value),
+        }
     }
 }
 

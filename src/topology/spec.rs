@@ -10,6 +10,7 @@ use super::stream::{self, Draft};
 use super::units::{duration, show, size};
 use super::yaml::{Entry, Node, Value};
 use super::{Cluster, EMBEDDED_LOG, Mode, State, Topology, check, kafka, names};
+use crate::record::Secret;
 
 const KNOWN: [&str; 12] = [
     "application",
@@ -76,8 +77,8 @@ fn read_secrets(reader: &mut Reader<'_>, top: Fields<'_>) {
     let Some(section) = top.get("secrets") else { return };
     let entries = reader.map(&section.value, section.key_span, "`secrets`").unwrap_or_default();
     for entry in entries {
-        let secret = reader.secret(&entry.key, &entry.value, entry.key_span);
-        reader.secrets.insert(entry.key.clone(), secret);
+        let ring = reader.keyring(entry);
+        reader.secrets.insert(entry.key.clone(), ring);
     }
 }
 
@@ -189,7 +190,7 @@ fn read_state(reader: &mut Reader<'_>, top: Fields<'_>, holds_log: bool) -> Stat
             return state;
         };
         path = fields.get("path");
-        state.secret = fields.get("secret").and_then(|entry| reader.named_secret(&entry.value, entry.key_span));
+        state.secret = fields.get("secret").and_then(|entry| read_state_secret(reader, entry));
         if let Some(entry) = fields.get("memory") {
             let memory = reader.parsed(&entry.value, entry.key_span, "`memory`", |text| match size(text)? {
                 bytes if bytes < LEAST_MEMORY => Err(format!("the stores need at least {}MiB", LEAST_MEMORY >> 20)),
@@ -207,6 +208,17 @@ fn read_state(reader: &mut Reader<'_>, top: Fields<'_>, holds_log: bool) -> Stat
     }
     reader.mode = mode;
     state
+}
+
+/// Digest keys are never rotated: positions under two keys would never meet.
+fn read_state_secret(reader: &mut Reader<'_>, entry: &Entry) -> Option<Secret> {
+    let ring = reader.named_secret(&entry.value, entry.key_span)?;
+    if ring.previous.is_some() {
+        let label = "name a secret with one key: keys of the stores are never rotated";
+        reader.error("key-rotation", entry.value.span, "the secret of the state has two keys", label);
+        return None;
+    }
+    Some(ring.current.secret)
 }
 
 /// The short form of a section: its most common field as a scalar.

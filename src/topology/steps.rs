@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{looks_like_phone, read_fields};
+use super::fields::read_fields;
 use super::reader::{Fields, Reader};
 use super::rules_file::{self, RulesFile};
+use super::weak;
 use super::yaml::{Entry, Node, Span, Value};
 use crate::operators::dedup::{self, MissingPosition, OnRegression};
-use crate::operators::mask::{self, FieldRule, Rule, Rules, TableConfig, UNAVAILABLE_VALUE, Unlisted};
+use crate::operators::mask::{self, FieldRule, Rules, TableConfig, UNAVAILABLE_VALUE, Unlisted};
 use crate::record::Secret;
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ fn read_mask(reader: &mut Reader<'_>, config: Option<&Node>, at: Span) -> Masked
         Some(node) if !node.is_blank() && matches!(node.value, Value::Scalar { .. }) => {
             let none = reader.choice(node, at, "`mask`", &[("none", ())]);
             let unavailable_value = UNAVAILABLE_VALUE.to_owned();
-            return (none.map(|()| mask::Config { rules: Rules::None, secret: None, unavailable_value }), None);
+            return (none.map(|()| mask::Config { rules: Rules::None, keys: None, unavailable_value }), None);
         }
         other => {
             let span = other.filter(|node| !node.is_blank()).map_or(at, |node| node.span);
@@ -174,11 +175,14 @@ fn read_rules(reader: &mut Reader<'_>, fields: Fields<'_>) -> Masked {
             return (None, None);
         }
     };
-    let hash_at = listed.iter().find(|(field, _)| field.rule == Rule::Hash).map(|(_, at)| *at);
-    let secret = reader.choose_secret(named, salt, hash_at, fields.at);
-    warn_of_phones(reader, &listed);
-    let config = match (secret, unavailable_value) {
-        (Some(secret), Some(unavailable_value)) => Some(mask::Config { rules, secret, unavailable_value }),
+    let keyed = listed.iter().map(|(field, at)| (field.transform.rule(), *at)).find(|(rule, _)| rule.is_keyed());
+    let keys = reader.choose_secret(named, salt, keyed, fields.at);
+    if let Some(keys) = &keys {
+        reader.check_keys(keys.as_ref(), &listed);
+    }
+    weak::warn(reader, &listed);
+    let config = match (keys, unavailable_value) {
+        (Some(keys), Some(unavailable_value)) => Some(mask::Config { rules, keys, unavailable_value }),
         _ => None,
     };
     (config, tables)
@@ -197,11 +201,4 @@ fn from_file(file: RulesFile, unlisted: Unlisted) -> Read {
     let targets =
         file.tables.into_iter().map(|table| TableTarget { table: table.name, at: table.at, topic: table.target });
     (Rules::Tables(rules), file.salt, listed, Some(targets.collect()))
-}
-
-fn warn_of_phones(reader: &mut Reader<'_>, listed: &[(FieldRule, Span)]) {
-    for (field, at) in listed.iter().filter(|(field, _)| field.rule == Rule::Hash && looks_like_phone(&field.column)) {
-        let message = format!("`hash` of `{}` can be undone by whoever learns the secret", field.column);
-        reader.warn("phone-hash", *at, message, "all telephone numbers can be tried; `drop` it if nobody needs it");
-    }
 }

@@ -126,8 +126,9 @@ fn is_masked(stream: &Stream, table: &str, column: &str) -> bool {
             None => return false,
         },
     };
-    match config.fields.iter().find(|field| field.column == column) {
-        Some(field) => field.rule != Rule::Passthrough,
+    match config.fields.iter().find(|field| field.path.column == column) {
+        // Of a column that rules reach into, other parts may pass.
+        Some(field) => field.path.steps.is_empty() && field.transform.rule() != Rule::Passthrough,
         None => config.unlisted != Unlisted::Passthrough,
     }
 }

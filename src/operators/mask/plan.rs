@@ -5,34 +5,29 @@
 //! no look-up, and has no duplicates, reserved or unlisted columns either, because the layout has none. Any other row
 //! is worked out afresh.
 
-use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::rule::Rule;
+use super::transform::Transform;
+use super::tree::{self, Members, Place, Work, listed, written_by_rule};
 use super::values::{Fate, Values};
-use super::{Applied, RESERVED, Rule, TableConfig, Unlisted};
+use super::{Applied, RESERVED, TableConfig, Unlisted};
 use crate::record::json::{self, Names};
 use crate::record::{BadRecord, Reason};
 
 /// The rules of one table.
 pub(super) struct Plan {
-    rules: Vec<Planned>,
-    by_column: FxHashMap<String, usize>,
+    columns: Arc<Members>,
     unlisted: Unlisted,
     rows: VecDeque<Layout>,
     keys: VecDeque<Layout>,
 }
 
-struct Planned {
-    column: String,
-    rule: Rule,
-    optional: bool,
-    /// A row had the column.
-    met: bool,
-}
-
 /// A row's shape: its columns in their order, none twice, none refused.
 struct Layout {
     columns: Vec<Column>,
+    unlisted: Unlisted,
     /// Why a row of this shape must not pass: columns that rules name and it lacks.
     lacking: Option<String>,
 }
@@ -40,7 +35,24 @@ struct Layout {
 struct Column {
     /// `"name":` as rows write it, so that most rows need no reading of names.
     head: Box<str>,
-    rule: Rule,
+    action: Action,
+}
+
+enum Action {
+    Pass,
+    Drop,
+    Rewrite {
+        transform: Transform,
+        /// `,"name":` of the column for the value under the previous key.
+        previous: Option<Box<str>>,
+    },
+    Reach(Reached),
+}
+
+/// A column that rules reach into.
+struct Reached {
+    columns: Arc<Members>,
+    name: Box<str>,
 }
 
 impl Column {
@@ -59,21 +71,16 @@ pub(super) enum Shape {
 }
 
 impl Plan {
-    /// Fails where two rules name one column: it would be a matter of luck which one holds.
+    /// Fails where two rules name one place: it would be a matter of luck which one holds.
     pub fn new(config: TableConfig) -> Result<Self, String> {
-        let mut by_column = FxHashMap::default();
-        let mut rules = Vec::new();
-        for field in config.fields {
-            if by_column.insert(field.column.clone(), rules.len()).is_some() {
-                return Err(format!("two rules name the column {}", json::shown(&field.column)));
-            }
-            rules.push(Planned { column: field.column, rule: field.rule, optional: field.optional, met: false });
-        }
-        Ok(Self { rules, by_column, unlisted: config.unlisted, rows: VecDeque::new(), keys: VecDeque::new() })
+        let mut columns = Members::default();
+        config.fields.iter().try_for_each(|field| columns.insert(field))?;
+        let columns = Arc::new(columns);
+        Ok(Self { columns, unlisted: config.unlisted, rows: VecDeque::new(), keys: VecDeque::new() })
     }
 
     pub fn unmatched(&self) -> usize {
-        self.rules.iter().filter(|rule| !rule.met).count()
+        self.columns.unmatched()
     }
 
     /// Writes `{` and the columns that leave, without the closing brace.
@@ -112,7 +119,7 @@ impl Plan {
     }
 
     /// Works out the layout of an object, or why it must not pass.
-    fn lay_out(&mut self, shape: Shape, object: &str) -> Result<Layout, BadRecord> {
+    fn lay_out(&self, shape: Shape, object: &str) -> Result<Layout, BadRecord> {
         let mut names = Names::default();
         let mut columns = Vec::new();
         let mut unlisted = Vec::new();
@@ -127,49 +134,50 @@ impl Plan {
                     format!("{} has a column {}, which highwater writes itself", shape.noun(), json::shown(&name));
                 return Err(BadRecord::new(Reason::ReservedColumn, detail));
             }
-            let rule = match (self.by_column.get(&*name).and_then(|at| self.rules.get_mut(*at)), self.unlisted) {
-                (Some(planned), _) => {
-                    planned.met |= shape != Shape::Key;
-                    planned.rule
-                }
-                (None, Unlisted::Passthrough) => Rule::Passthrough,
-                (None, Unlisted::Drop) => Rule::Drop,
+            if self.columns.writes(&name) {
+                return Err(written_by_rule(&name));
+            }
+            let action = match (self.columns.get(&name), self.unlisted) {
+                (Some(rules), _) => self.action(shape, &rules.name, &rules.place),
+                (None, Unlisted::Passthrough) => Action::Pass,
+                (None, Unlisted::Drop) => Action::Drop,
                 (None, Unlisted::Reject) => {
                     unlisted.push(json::shown(&name));
-                    Rule::Drop
+                    Action::Drop
                 }
             };
             if unlisted.is_empty() {
-                shape.check(&name, rule)?;
+                shape.check(&name, &action)?;
             }
-            columns.push(Column { head: format!("\"{}\":", member.name).into(), rule });
+            columns.push(Column { head: format!("\"{}\":", member.name).into(), action });
         }
         if !unlisted.is_empty() {
             return Err(BadRecord::new(Reason::UnlistedColumn, format!("no rule for {}", listed(&unlisted))));
         }
-        let lacking = if shape == Shape::Key { None } else { self.lacking(&names) };
-        Ok(Layout { columns, lacking })
+        let lacking = if shape == Shape::Key { None } else { self.columns.lacking(&names) };
+        let lacking = lacking.map(|lacking| format!("the row lacks what rules name: {lacking}"));
+        Ok(Layout { columns, unlisted: self.unlisted, lacking })
     }
 
-    fn lacking(&self, names: &Names<'_>) -> Option<String> {
-        let absent = self.rules.iter().filter(|rule| !rule.optional && !names.contains(&rule.column));
-        let absent: Vec<String> = absent
-            .map(|rule| {
-                let nearest =
-                    self.nearest(&rule.column, names).map(|near| format!(", nearest is {}", json::shown(near)));
-                format!("{} ({}{})", json::shown(&rule.column), rule.rule.as_str(), nearest.unwrap_or_default())
-            })
-            .collect();
-        (!absent.is_empty()).then(|| format!("the row lacks what rules name: {}", listed(&absent)))
-    }
-
-    /// The row's column that a rule may have meant: near by name, without a rule of its own.
-    fn nearest<'a>(&self, column: &str, names: &'a Names<'_>) -> Option<&'a str> {
-        /// The comparison is quadratic, and no real name is longer.
-        const LONGEST: usize = 256;
-        let candidates = names.iter().filter(|name| name.len() <= LONGEST && column.len() <= LONGEST);
-        let taken = |name: &str| self.by_column.contains_key(name);
-        candidates.min_by_key(|name| (taken(name), strsim::damerau_levenshtein(column, name), *name))
+    fn action(&self, shape: Shape, name: &str, place: &Place) -> Action {
+        let Place::Leaf(leaf) = place else {
+            return Action::Reach(Reached { columns: Arc::clone(&self.columns), name: name.into() });
+        };
+        if shape != Shape::Key {
+            leaf.meet();
+        }
+        match &leaf.transform {
+            Transform::Passthrough => Action::Pass,
+            Transform::Drop => Action::Drop,
+            Transform::Hmac { previous: Some(previous) } if shape != Shape::Key => {
+                let mut head = b",\"".to_vec();
+                json::escape(previous, &mut head);
+                head.extend_from_slice(b"\":");
+                let previous = Some(String::from_utf8_lossy(&head).into());
+                Action::Rewrite { transform: leaf.transform.clone(), previous }
+            }
+            transform => Action::Rewrite { transform: transform.clone(), previous: None },
+        }
     }
 }
 
@@ -180,7 +188,6 @@ impl Layout {
         sink.out.clear();
         sink.out.push(b'{');
         let mut applied = Applied::default();
-        let [passed, hashed, truncated, dropped] = &mut applied.0;
         let mut members = json::members(object);
         for column in &self.columns {
             let member = match members.next_if(&column.head) {
@@ -191,30 +198,31 @@ impl Layout {
                 },
             };
             let value_at = member.end - member.value.len();
-            let (fate, count) = match column.rule {
-                Rule::Passthrough => {
+            match &column.action {
+                Action::Pass => {
                     sink.pass(member.start, member.end);
-                    *passed += 1;
-                    continue;
+                    applied.count(Rule::Passthrough);
                 }
-                Rule::Drop => {
+                Action::Drop => {
                     // Else the run that goes on after it would take it along.
                     sink.flush();
-                    *dropped += 1;
-                    continue;
+                    applied.count(Rule::Drop);
                 }
-                Rule::Hash => {
+                Action::Rewrite { transform, previous } => {
                     sink.begin(member.start, value_at);
-                    (values.hash(column.name(), member.value, sink.out)?, &mut *hashed)
+                    match values.apply(transform, column.name(), member.value, sink.out)? {
+                        Fate::Rewritten => applied.count(transform.rule()),
+                        Fate::Kept => sink.out.extend_from_slice(member.value.as_bytes()),
+                    }
+                    if let Some(head) = previous {
+                        sink.out.extend_from_slice(head.as_bytes());
+                        tree::write_previous(values, column.name(), member.value, sink.out)?;
+                    }
                 }
-                Rule::Truncate => {
+                Action::Reach(reached) => {
                     sink.begin(member.start, value_at);
-                    (values.truncate(column.name(), member.value, sink.out)?, &mut *truncated)
+                    reached.write(member.value, self.unlisted, values, &mut applied, sink.out)?;
                 }
-            };
-            match fate {
-                Fate::Rewritten => *count += 1,
-                Fate::Kept => sink.out.extend_from_slice(member.value.as_bytes()),
             }
         }
         if members.next().is_some() {
@@ -225,6 +233,20 @@ impl Layout {
             Some(lacking) => Err(BadRecord::new(Reason::RuleWithoutColumn, lacking.as_str())),
             None => Ok(Some(applied)),
         }
+    }
+}
+
+impl Reached {
+    fn write(
+        &self,
+        value: &str,
+        unlisted: Unlisted,
+        values: &mut Values,
+        applied: &mut Applied,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadRecord> {
+        let Some(member) = self.columns.get(&self.name) else { return Ok(()) };
+        member.place.write(&self.name, value, &mut Work { values, applied, unlisted }, out).map(|_| ())
     }
 }
 
@@ -265,15 +287,19 @@ impl Sink<'_> {
 
 impl Shape {
     /// A key column that is dropped would merge rows, one that is cut would merge namesakes.
-    fn check(self, column: &str, rule: Rule) -> Result<(), BadRecord> {
-        match rule {
-            Rule::Drop | Rule::Truncate if self == Shape::Key => {
-                let detail =
-                    format!("{} is part of the key, where {} is not allowed", json::shown(column), rule.as_str());
-                Err(BadRecord::new(Reason::RuleOnKey, detail))
-            }
-            _ => Ok(()),
+    fn check(self, column: &str, action: &Action) -> Result<(), BadRecord> {
+        let what = match action {
+            Action::Pass => return Ok(()),
+            Action::Rewrite { transform, .. } if transform.rule().about().on_key => return Ok(()),
+            Action::Rewrite { transform, .. } => transform.rule().as_str(),
+            Action::Drop => Rule::Drop.as_str(),
+            Action::Reach(_) => "reaching into it",
+        };
+        if self == Shape::Row {
+            return Ok(());
         }
+        let detail = format!("{} is part of the key, where {what} is not allowed", json::shown(column));
+        Err(BadRecord::new(Reason::RuleOnKey, detail))
     }
 
     fn noun(self) -> &'static str {
@@ -289,11 +315,4 @@ impl Shape {
         let reason = if self == Shape::Key { Reason::MalformedKey } else { Reason::NotJson };
         BadRecord::new(reason, format!("a name in {} holds half a surrogate pair", self.noun()))
     }
-}
-
-/// The first few, and how many more.
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

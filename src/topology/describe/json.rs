@@ -49,19 +49,19 @@ struct Dedup {
 #[serde(rename_all = "snake_case")]
 enum Mask<'a> {
     None,
-    Columns(Table<'a>),
-    Tables(BTreeMap<&'a str, Table<'a>>),
+    Columns(Table),
+    Tables(BTreeMap<&'a str, Table>),
 }
 
 #[derive(Serialize)]
-struct Table<'a> {
-    fields: Vec<Field<'a>>,
+struct Table {
+    fields: Vec<Field>,
     unlisted: &'static str,
 }
 
 #[derive(Serialize)]
-struct Field<'a> {
-    column: &'a str,
+struct Field {
+    column: String,
     rule: &'static str,
     optional: bool,
 }
@@ -132,7 +132,7 @@ fn of_stream<'a>(topology: &'a Topology, stream: &'a Stream) -> DescribedStream<
     }
 }
 
-fn table(config: &TableConfig) -> Table<'_> {
+fn table(config: &TableConfig) -> Table {
     Table {
         fields: config.fields.iter().map(field).collect(),
         unlisted: match config.unlisted {
@@ -143,8 +143,8 @@ fn table(config: &TableConfig) -> Table<'_> {
     }
 }
 
-fn field(field: &FieldRule) -> Field<'_> {
-    Field { column: &field.column, rule: field.rule.as_str(), optional: field.optional }
+fn field(field: &FieldRule) -> Field {
+    Field { column: field.path.to_string(), rule: field.transform.rule().as_str(), optional: field.optional }
 }
 
 #[cfg(test)]

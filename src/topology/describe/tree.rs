@@ -85,15 +85,16 @@ fn mask(stream: &Stream) -> Branch {
 
 fn columns(config: &TableConfig) -> Vec<Branch> {
     const REST: &str = "(all others)";
-    let width = config.fields.iter().map(|field| field.column.chars().count()).max().unwrap_or(0).max(REST.len());
+    let width =
+        config.fields.iter().map(|field| field.path.to_string().chars().count()).max().unwrap_or(0).max(REST.len());
     let each = |column: &str, rule: &str| leaf(format!("{column:width$}  {rule}"));
     let mut below: Vec<_> = config
         .fields
         .iter()
         .map(|field| {
             each(
-                &field.column,
-                &format!("{}{}", field.rule.as_str(), if field.optional { ", may be missing" } else { "" }),
+                &field.path.to_string(),
+                &format!("{}{}", field.transform.rule().as_str(), if field.optional { ", may be missing" } else { "" }),
             )
         })
         .collect();

@@ -207,7 +207,7 @@ fn read_topology(reader: &mut Reader<'_>, root: &Node, top: Fields<'_>, outside:
     inner.given = outside.secrets.iter().map(|(name, text, _)| (name.clone(), Secret::new(text.as_bytes()))).collect();
     inner.out = std::mem::take(&mut reader.out);
     let topology = spec::read(&mut inner, &node);
-    let declared: Vec<String> = inner.secret_names().map(str::to_owned).collect();
+    let declared: Vec<String> = inner.givable().collect();
     reader.out = inner.out;
     for (name, _, at) in &outside.secrets {
         if declared.contains(name) {
@@ -310,7 +310,11 @@ mod tests {
             std::fs::write(dir.join("topology.yaml"), topology("a", declared)).unwrap();
             let topology = load(&format!("{head}{REST}"), &dir, None).topology;
             assert!(matches!(&topology.streams[0].mask.rules, Rules::Fields(_)));
-            topology.streams[0].mask.secret.as_ref().map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
+            topology.streams[0]
+                .mask
+                .keys
+                .as_ref()
+                .map(|keys| String::from_utf8_lossy(keys.current.secret.expose()).into_owned())
         };
         // PATH is set wherever this runs.
         for (declared, head, want) in [
