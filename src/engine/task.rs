@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::log::{LogError, Outgoing, Result, TopicId, TopicPartition};
 use crate::operators::dedup::{self, Entry, MissingPosition, OnRegression, Verdict};
+use crate::operators::filter::{Filter, Passage};
 use crate::operators::mask::{Mask, Rule};
 use crate::record::change::{Change, Decoded, Op, decode};
 use crate::record::position::{Epochs, Position, Rise};
@@ -65,6 +66,7 @@ pub struct Task {
     stream: Arc<Stream>,
     topic_id: TopicId,
     output: Option<String>,
+    filter: Option<Filter>,
     mask: Mask,
     tally: Tally,
     bad_records: u64,
@@ -114,6 +116,7 @@ impl Task {
     pub fn new(parts: Parts) -> Result<Self> {
         let Parts { tp, application, stream, topic_id, dedup, start, committed, metrics } = parts;
         let output = stream.target_for(&tp.topic);
+        let filter = stream.filter.clone().map(|config| Filter::new(config, &stream.mask.unavailable_value));
         let mask = Mask::new(stream.mask.clone()).map_err(LogError::Stop)?;
         Ok(Self {
             tp,
@@ -128,6 +131,7 @@ impl Task {
             stream,
             topic_id,
             output,
+            filter,
             mask,
             tally: Tally::default(),
             bad_records: 0,
@@ -168,14 +172,31 @@ impl Task {
                 return Ok(());
             }
         };
-        let (version, accepted) = match self.rank(record, &change)? {
+        let (version, mut accepted) = match self.rank(record, &change)? {
             Ranked::Accept { version, entry } => (version, entry),
             Ranked::Drop(reason) => {
                 self.tally.dropped.add(reason, 1);
                 return Ok(());
             }
         };
-        let applied = self.mask.row(&change, version, change.op == Op::Delete, &mut self.row)?;
+        let is_delete = change.op == Op::Delete;
+        let passage = match &self.filter {
+            Some(filter) => {
+                filter.judge(change.row.get(), is_delete, accepted.as_ref().map(|accepted| accepted.sent))?
+            }
+            None if is_delete => Passage::Deleted,
+            None => Passage::Row,
+        };
+        if let Some(accepted) = &mut accepted {
+            accepted.entry.withheld = self.filter.is_some() && passage != Passage::Row;
+        }
+        if passage == Passage::Withheld {
+            // Its position counts all the same: an older row must not come after it.
+            self.stage(accepted);
+            self.tally.skipped.add(names::FILTERED, 1);
+            return Ok(());
+        }
+        let applied = self.mask.row(&change, version, passage == Passage::Deleted, &mut self.row)?;
         if let Some(key) = record.key {
             self.mask.key(&change.source.table, key, &mut self.key)?;
         }
@@ -193,9 +214,7 @@ impl Task {
         check_size(&out, catalog)?;
         send(&out)?;
         // Only now: a record that leaves by on_error stages nothing.
-        if let (Some((key, entry)), Some(dedup)) = (accepted, self.dedup.as_mut()) {
-            dedup.store.stage(&key, Some(&entry.encode()));
-        }
+        self.stage(accepted);
         self.tally.records_out += 1;
         for rule in Rule::ALL {
             self.tally.masked.add(rule.as_str(), applied.of(rule).into());
@@ -204,6 +223,12 @@ impl Task {
             self.tally.source_time(ts);
         }
         Ok(())
+    }
+
+    fn stage(&mut self, accepted: Option<Accepted>) {
+        if let (Some(Accepted { key, entry, .. }), Some(dedup)) = (accepted, self.dedup.as_mut()) {
+            dedup.store.stage(&key, Some(&entry.encode()));
+        }
     }
 
     /// Is the change newer than its key's last, and as which version does it leave?
@@ -238,7 +263,8 @@ impl Task {
         Ok(match verdict {
             Verdict::Accept(entry) => {
                 state.stale_run = 0;
-                Ranked::Accept { version: entry.version, entry: Some((data_key, entry)) }
+                let sent = last.is_some_and(|last| !last.withheld);
+                Ranked::Accept { version: entry.version, entry: Some(Accepted { key: data_key, entry, sent }) }
             }
             Verdict::Stale => {
                 if fresh {
@@ -321,8 +347,16 @@ impl Task {
 }
 
 enum Ranked {
-    Accept { version: u64, entry: Option<(layout::DataKey, Entry)> },
+    Accept { version: u64, entry: Option<Accepted> },
     Drop(&'static str),
+}
+
+/// What a key's entry becomes.
+struct Accepted {
+    key: layout::DataKey,
+    entry: Entry,
+    /// The readers have the key's row, as of the change before.
+    sent: bool,
 }
 
 /// The seed system's fallback, for those who ask for it.

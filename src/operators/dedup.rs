@@ -40,6 +40,8 @@ pub struct Entry {
     pub version: u64,
     /// Where it stood in the source partition.
     pub offset: i64,
+    /// `filter` let nothing of it leave, or has taken it back: the readers do not have the key's row.
+    pub withheld: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub fn judge(last: Option<Entry>, position: Position, offset: i64) -> Verdict {
         Some(last) if position <= last.position => Verdict::Stale,
         last => {
             let version = next_version(last, position.lsn);
-            Verdict::Accept(Entry { position, version, offset })
+            Verdict::Accept(Entry { position, version, offset, withheld: false })
         }
     }
 }
@@ -72,7 +74,7 @@ pub fn judge_unranked(last: Option<Entry>, base: u32, epoch: u32, offset: i64) -
             let kept = last.map(|l| l.position).filter(|p| p.epoch >= base);
             let position = kept.unwrap_or(Position { epoch, ..Position::default() });
             // Its version is only a count: one above the key's last, and 1 for a key never seen.
-            Verdict::Accept(Entry { position, version: next_version(last, 1), offset })
+            Verdict::Accept(Entry { position, version: next_version(last, 1), offset, withheld: false })
         }
     }
 }
@@ -83,12 +85,12 @@ fn next_version(last: Option<Entry>, lsn: u64) -> u64 {
     lsn.max(last.map_or(0, |l| l.version.saturating_add(1)))
 }
 
-/// The form in stores and changelogs: version 1, then LEB128 numbers; `lsn` and `version` as differences, because
-/// they are mostly equal.
+/// The form in stores and changelogs: version 1 in the upper half of the first byte, `kind` and `withheld` as its lowest
+/// bits, then LEB128 numbers; `lsn` and `version` as differences, because they are mostly equal.
 impl Entry {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(24);
-        out.push(1 << 4 | self.position.kind);
+        out.push(1 << 4 | u8::from(self.withheld) << 1 | self.position.kind);
         put(&mut out, self.position.epoch.into());
         put(&mut out, self.position.lsn);
         put(&mut out, zigzag(self.position.lsn.wrapping_sub(self.position.commit) as i64));
@@ -101,7 +103,8 @@ impl Entry {
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first()?;
         bytes = rest;
-        if head >> 4 != 1 {
+        // Bits that this version does not know would mean something to the one that set them.
+        if head >> 2 != 1 << 2 {
             return None;
         }
         let epoch = u32::try_from(take(&mut bytes)?).ok()?;
@@ -110,7 +113,8 @@ impl Entry {
         let version = lsn.wrapping_add(unzigzag(take(&mut bytes)?) as u64);
         let offset = unzigzag(take(&mut bytes)?);
         let position = Position { epoch, commit, kind: head & 1, lsn };
-        bytes.is_empty().then_some(Self { position, version, offset })
+        let withheld = head & 2 != 0;
+        bytes.is_empty().then_some(Self { position, version, offset, withheld })
     }
 }
 
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn only_newer_changes_pass() {
-        let last = Entry { position: at(1, 100, 1, 150), version: 150, offset: 9 };
+        let last = Entry { position: at(1, 100, 1, 150), version: 150, offset: 9, withheld: false };
         assert_eq!(judge(Some(last), at(1, 100, 1, 150), 10), Verdict::Stale);
         assert_eq!(judge(Some(last), at(1, 90, 1, 170), 10), Verdict::Stale);
         assert_eq!(judge(Some(last), at(1, 100, 0, 170), 10), Verdict::Stale);
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_change_without_position_is_ranked_by_its_offset_alone() {
-        let last = Entry { position: at(1, 100, 1, 150), version: 150, offset: 9 };
+        let last = Entry { position: at(1, 100, 1, 150), version: 150, offset: 9, withheld: false };
         assert_eq!(judge_unranked(Some(last), 0, 1, 9), Verdict::Replayed);
         let accepted = Entry { offset: 10, version: 151, ..last };
         assert_eq!(judge_unranked(Some(last), 0, 1, 10), Verdict::Accept(accepted));
@@ -180,8 +184,8 @@ mod tests {
     fn entries_survive_their_encoding() {
         let entries = [
             Entry::default(),
-            Entry { position: at(u32::MAX, u64::MAX, 1, 0), version: u64::MAX, offset: i64::MAX },
-            Entry { position: at(1, 26_573_096, 0, 100_675_272), version: 100_675_273, offset: 12 },
+            Entry { position: at(u32::MAX, u64::MAX, 1, 0), version: u64::MAX, offset: i64::MAX, withheld: true },
+            Entry { position: at(1, 26_573_096, 0, 100_675_272), version: 100_675_273, offset: 12, withheld: false },
         ];
         for entry in entries {
             let bytes = entry.encode();
@@ -189,5 +193,8 @@ mod tests {
             (0..bytes.len()).for_each(|cut| assert_eq!(Entry::decode(&bytes[..cut]), None));
         }
         assert!(entries[2].encode().len() <= 16);
+        let mut unknown = entries[2].encode();
+        unknown[0] |= 4;
+        assert_eq!(Entry::decode(&unknown), None);
     }
 }

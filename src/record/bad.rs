@@ -61,6 +61,8 @@ reasons! {
     UnlistedColumn = "unlisted_column",
     /// A rule names a column that a full row lacks.
     RuleWithoutColumn = "rule_without_column",
+    /// A predicate asks for a column that did not come because it had not changed.
+    UnavailableColumn = "unavailable_column",
     /// The row has a column that Highwater writes itself (`cdc_lsn`, `_deleted`).
     ReservedColumn = "reserved_column",
     /// A rule that is not allowed on a column of the record key.

@@ -26,7 +26,7 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             dropped: vec![names::STALE, names::REPLAYED],
-            skipped: vec!["tombstone", "truncate", "message", "bad_record"],
+            skipped: vec!["tombstone", "truncate", "message", names::FILTERED, "bad_record"],
             dead_letters: Vec::new(),
             rules: Vec::new(),
             epochs: Vec::new(),
@@ -352,6 +352,7 @@ mod tests {
             "highwater_records_skipped_total{reason=\"tombstone\",stream=\"customers\"}",
             "highwater_records_skipped_total{reason=\"truncate\",stream=\"customers\"}",
             "highwater_records_skipped_total{reason=\"message\",stream=\"customers\"}",
+            "highwater_records_skipped_total{reason=\"filtered\",stream=\"customers\"}",
             "highwater_records_skipped_total{reason=\"bad_record\",stream=\"customers\"}",
             "highwater_dead_letters_total{reason=\"not_json\",stream=\"customers\"}",
             "highwater_transactions_total{outcome=\"unknown\"}",

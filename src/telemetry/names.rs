@@ -40,7 +40,7 @@ metrics! {
     DEDUP_DROPPED = Counter "highwater_dedup_dropped_total" ["stream", "reason"]
         "Changes dropped because a newer one of the same key had passed (stale) or the same one had (replayed).";
     RECORDS_SKIPPED = Counter "highwater_records_skipped_total" ["stream", "reason"]
-        "Records for which nothing leaves: tombstones, truncates, messages, and bad records under on_error: skip.";
+        "Records for which nothing leaves: tombstones, truncates, messages, filtered rows, and bad records under on_error: skip.";
     DEAD_LETTERS = Counter "highwater_dead_letters_total" ["stream", "reason"]
         "Records written to the dead letter topic.";
     MASKED_FIELDS = Counter "highwater_masked_fields_total" ["stream", "rule"]
@@ -77,6 +77,9 @@ metrics! {
 pub const STALE: &str = "stale";
 /// Why dedup dropped a change: it has no position and its source offset was seen.
 pub const REPLAYED: &str = "replayed";
+
+/// Why nothing of a record left: `filter` kept it back.
+pub const FILTERED: &str = "filtered";
 
 /// From a millisecond, the time of a commit on a good day, to the longest that anyone should wait.
 pub const SECONDS_BUCKETS: &[f64] =

@@ -45,7 +45,7 @@ pub struct Tally {
     pub records_out: u64,
     /// By reason: `names::STALE`, `names::REPLAYED`.
     pub dropped: Counts,
-    /// By kind: tombstone, truncate, message, bad_record.
+    /// By kind: tombstone, truncate, message, filtered, bad_record.
     pub skipped: Counts,
     /// By reason of the bad record.
     pub dead_letters: Counts,

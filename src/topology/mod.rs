@@ -12,6 +12,7 @@ mod fields;
 mod kafka;
 mod load;
 mod names;
+mod predicate;
 mod reader;
 mod redact;
 mod rule_options;
@@ -38,7 +39,7 @@ pub use names::topic as check_topic_name;
 pub use reader::nearest;
 pub use units::{duration, show as show_duration};
 
-use crate::operators::{dedup, mask};
+use crate::operators::{dedup, filter, mask};
 use crate::record::Secret;
 
 /// A checked topology. What `run` gets; `validate` and `describe` get the same with secrets unresolved.
@@ -95,6 +96,7 @@ pub struct Stream {
     pub name: String,
     pub source: Source,
     pub dedup: Option<dedup::Config>,
+    pub filter: Option<filter::Config>,
     pub mask: mask::Config,
     pub to: Target,
     /// Header names that pass; all others stay behind.

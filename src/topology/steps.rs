@@ -1,23 +1,27 @@
-//! The steps of a stream: `dedup`, `mask`.
+//! The steps of a stream: `dedup`, `filter`, `mask`, in this order.
 
 use std::collections::BTreeMap;
 
 use super::fields::read_fields;
+use super::predicate;
 use super::reader::{Fields, Reader};
 use super::rules_file::{self, RulesFile};
 use super::weak;
 use super::yaml::{Entry, Node, Span, Value};
 use crate::operators::dedup::{self, MissingPosition, OnRegression};
+use crate::operators::filter;
 use crate::operators::mask::{self, FieldRule, Rules, TableConfig, UNAVAILABLE_VALUE, Unlisted};
 use crate::record::Secret;
 
 #[derive(Default)]
 pub(super) struct Steps {
     pub dedup: Option<dedup::Config>,
+    pub filter: Option<filter::Config>,
     pub mask: Option<mask::Config>,
     /// A mask step is there, be it right or wrong.
     pub mask_given: bool,
     pub dedup_given: bool,
+    filter_at: Option<Span>,
     /// Tables of the rules file with where each stands, and its `target_topic`.
     pub tables: Option<Vec<TableTarget>>,
 }
@@ -35,21 +39,33 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> Steps {
         (steps.mask_given, steps.dedup_given) = (true, true);
         return steps;
     };
+    let mut unclear = false;
     for item in items {
         let Some((name, at, config)) = name_of(reader, item) else {
-            (steps.mask_given, steps.dedup_given) = (true, true);
+            unclear = true;
             continue;
         };
         match name {
             "dedup" => {
                 if steps.dedup_given {
                     reader.error("step", at, "`dedup` is given twice", "one is enough");
-                } else if steps.mask_given {
+                } else if steps.mask_given || steps.filter_at.is_some() {
                     let label = "put it first: it looks at the change as it came";
-                    reader.error("step", at, "`dedup` must stand before `mask`", label);
+                    let other = if steps.mask_given { "mask" } else { "filter" };
+                    reader.error("step", at, format!("`dedup` must stand before `{other}`"), label);
                 }
                 steps.dedup_given = true;
                 steps.dedup = read_dedup(reader, config, at);
+            }
+            "filter" => {
+                if steps.filter_at.is_some() {
+                    reader.error("step", at, "`filter` is given twice", "put both predicates into one: `and: […]`");
+                } else if steps.mask_given {
+                    let label = "put it before: it looks at the row as it came";
+                    reader.error("step", at, "`filter` must stand before `mask`", label);
+                }
+                steps.filter_at = Some(at);
+                steps.filter = predicate::read_filter(reader, config, at);
             }
             _ => {
                 if steps.mask_given {
@@ -60,8 +76,22 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> Steps {
             }
         }
     }
+    // A step that nobody knows may be the one that is missing.
+    (steps.mask_given, steps.dedup_given) = (steps.mask_given || unclear, steps.dedup_given || unclear);
+    if let (Some(at), Some(filter)) = (steps.filter_at, &steps.filter)
+        && filter.mode == filter::Mode::Change
+        && !steps.dedup_given
+    {
+        let help = [
+            "a row that leaves the predicate is taken back from the readers, and `dedup` remembers which ones they have",
+            "`filter: { mode: record, where: … }` looks at each record alone",
+        ];
+        reader.explain("filter-without-dedup", at, "`filter` of changes needs `dedup` before it", "", &help);
+    }
     steps
 }
+
+const STEPS: [&str; 3] = ["dedup", "filter", "mask"];
 
 /// The name of a step, where it stands, and what stands behind it.
 fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str, Span, Option<&'n Node>)> {
@@ -78,17 +108,18 @@ fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str,
         },
         _ => ("", item.span, None),
     };
+    if let Some(step) = STEPS.iter().find(|step| **step == name) {
+        return Some((step, at, config));
+    }
     match name {
-        "dedup" => Some(("dedup", at, config)),
-        "mask" => Some(("mask", at, config)),
         "" => {
-            reader.error("step", at, "a step is missing", "expected `dedup` or `mask: …`");
+            reader.error("step", at, "a step is missing", "expected `dedup`, `filter: …` or `mask: …`");
             None
         }
         _ => {
-            let label = match super::reader::nearest(name, ["dedup", "mask"].into_iter()) {
+            let label = match super::reader::nearest(name, STEPS.into_iter()) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => "expected `dedup` or `mask`".to_owned(),
+                None => "expected `dedup`, `filter` or `mask`".to_owned(),
             };
             reader.error("unknown-step", at, format!("unknown step `{name}`"), label);
             None

@@ -9,7 +9,7 @@ use super::reader::{Fields, Reader, list, nearest};
 use super::steps::{self, TableTarget};
 use super::yaml::{Entry, Node, Span, Value};
 use super::{OnError, Source, Stream, Target};
-use crate::operators::{dedup, mask};
+use crate::operators::{dedup, filter, mask};
 
 /// A stream as far as it could be read, with the places that later checks point at.
 pub(super) struct Draft {
@@ -19,6 +19,7 @@ pub(super) struct Draft {
     /// One place a topic, or that of the pattern.
     pub source_at: Vec<Span>,
     pub dedup: Option<dedup::Config>,
+    pub filter: Option<filter::Config>,
     pub mask: Option<mask::Config>,
     pub to: Option<Target>,
     /// Every topic or template written to.
@@ -34,6 +35,7 @@ impl Draft {
             name: self.name,
             source: self.source?,
             dedup: self.dedup,
+            filter: self.filter,
             mask: self.mask?,
             to: self.to?,
             headers: self.headers,
@@ -84,8 +86,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, default: &Option<(OnE
         (None, Some((on_error, at))) => (Some(on_error.clone()), Some(*at)),
         (None, None) => (Some(OnError::Fail), None),
     };
-    let (dedup, mask) = (steps.dedup, steps.mask);
-    Some(Draft { name, at, source, source_at, dedup, mask, to, to_at, headers, on_error, dead_letters_at })
+    let (dedup, filter, mask) = (steps.dedup, steps.filter, steps.mask);
+    Some(Draft { name, at, source, source_at, dedup, filter, mask, to, to_at, headers, on_error, dead_letters_at })
 }
 
 fn read_source(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<Span>) {

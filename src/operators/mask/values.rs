@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::text;
 use super::transform::Transform;
-use super::unavailable::Unavailable;
+use crate::operators::unavailable::Unavailable;
 use crate::record::json::{self, Kind};
 use crate::record::secret::{Key, Keyring};
 use crate::record::{BadRecord, Reason};

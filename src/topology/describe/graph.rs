@@ -35,10 +35,13 @@ impl Graph {
         if stream.dedup.is_some() {
             last = graph.follow(last, name("dedup"), Kind::Processor { store: Some(name("dedup")) });
         }
+        if stream.filter.is_some() {
+            last = graph.follow(last, name("filter"), Kind::Processor { store: None });
+        }
         if stream.mask.rules != Rules::None {
             last = graph.follow(last, name("mask"), Kind::Processor { store: None });
         }
-        // Either step can refuse a record; without steps it is the source that does.
+        // Every step can refuse a record; without steps it is the source that does.
         let refusing: Vec<usize> = if last == source { vec![source] } else { (source + 1..=last).collect() };
         for (name, topic) in sinks(stream) {
             graph.follow(last, name, Kind::Sink { topic });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::operators::dedup::{MissingPosition, OnRegression};
+use crate::operators::filter::Mode;
 use crate::operators::mask::{FieldRule, Rules, TableConfig, Unlisted};
 use crate::topology::{OnError, Source, Stream, Target, Topology};
 
@@ -23,6 +24,7 @@ struct DescribedStream<'a> {
     name: &'a str,
     from: From<'a>,
     dedup: Option<Dedup>,
+    filter: Option<Filter>,
     mask: Mask<'a>,
     to: To<'a>,
     headers: &'a [String],
@@ -43,6 +45,12 @@ struct Dedup {
     changelogs: Vec<String>,
     on_regression: &'static str,
     missing_position: &'static str,
+}
+
+#[derive(Serialize)]
+struct Filter {
+    predicate: String,
+    mode: &'static str,
 }
 
 #[derive(Serialize)]
@@ -106,6 +114,13 @@ fn of_stream<'a>(topology: &'a Topology, stream: &'a Stream) -> DescribedStream<
             missing_position: match config.missing_position {
                 MissingPosition::Keep => "keep",
                 MissingPosition::TsMs => "ts_ms",
+            },
+        }),
+        filter: stream.filter.as_ref().map(|filter| Filter {
+            predicate: filter.predicate.to_string(),
+            mode: match filter.mode {
+                Mode::Change => "change",
+                Mode::Record => "record",
             },
         }),
         mask: match &stream.mask.rules {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::operators::dedup::{MissingPosition, OnRegression};
+use crate::operators::filter::Mode;
 use crate::operators::mask::{Rules, TableConfig, Unlisted};
 use crate::topology::{OnError, Source, Stream, Target, Topology};
 
@@ -41,6 +42,14 @@ fn of_stream(topology: &Topology, stream: &Stream) -> Branch {
     let mut below = vec![leaf(format!("from      {from}"))];
     if stream.dedup.is_some() {
         below.push(dedup(topology, stream));
+    }
+    if let Some(filter) = &stream.filter {
+        let what = match filter.mode {
+            Mode::Change => "a row that leaves it after it was sent is sent as deleted",
+            Mode::Record => "each record for itself",
+        };
+        let below_it = vec![leaf(filter.predicate.to_string()), leaf(what)];
+        below.push(Branch { text: "filter    a row passes if this is true of it".into(), below: below_it });
     }
     below.push(mask(stream));
     below.push(to(stream));

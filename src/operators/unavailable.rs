@@ -7,7 +7,7 @@ use crate::record::json::{self, Kind};
 ///
 /// Known: text, bytes as base64 or hex, arrays of these, integer arrays (the placeholder's bytes), hstore as an object.
 /// Not known: arrays of UUIDs and geometry, whose placeholders are hashed like values.
-pub(super) struct Unavailable {
+pub struct Unavailable {
     plain: String,
     texts: Vec<String>,
     numbers: String,
