@@ -9,6 +9,7 @@ pub mod lines;
 pub mod produce;
 mod read_back;
 pub mod run;
+pub mod schema;
 pub mod test_topology;
 pub mod validate;
 
@@ -76,6 +77,8 @@ enum TopologyCommand {
     Describe(describe::Args),
     /// Every error and warning of the topology at once.
     Validate(validate::Args),
+    /// The JSON Schema of topology.yaml, for editors.
+    Schema(schema::Args),
     /// Scenario files: records in, and what must come of them; in memory, no broker.
     Test(test_topology::Args),
 }
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
+        Command::Topology(TopologyCommand::Schema(args)) => schema::run(&args),
         Command::Topology(TopologyCommand::Test(args)) => test_topology::run(&args),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),

@@ -50,6 +50,11 @@ pub fn refusal(property: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(name, _)| *name == property).map(|(_, reason)| *reason)
 }
 
+/// Their names.
+pub(super) fn refused() -> impl Iterator<Item = &'static str> {
+    REFUSED.iter().map(|(name, _)| *name)
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
     let Some(entries) = reader.map(&section.value, section.key_span, "`kafka`") else { return properties };

@@ -10,6 +10,7 @@ pub mod describe;
 pub mod diagnostics;
 mod fields;
 mod kafka;
+pub mod language;
 mod load;
 mod names;
 mod predicate;

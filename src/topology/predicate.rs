@@ -1,28 +1,11 @@
 //! `filter: { field: country, in: [RU, KZ] }`, and what `and`, `or` and `not` make of such.
 
 use super::fields::BOOLEANS;
+use super::language;
 use super::reader::{Fields, Reader};
 use super::yaml::{Entry, Node, Span, Value};
 use crate::operators::filter::{Comparison, Config, Literal, Mode, Predicate, Test};
 use crate::operators::mask::{Decimal, Path, Step};
-
-pub(super) const STEP: [&str; 2] = ["where", "mode"];
-
-pub(super) const KNOWN: [&str; 13] = [
-    "field",
-    "equals",
-    "in",
-    "is_null",
-    "starts_with",
-    "less_than",
-    "at_most",
-    "greater_than",
-    "at_least",
-    "optional",
-    "and",
-    "or",
-    "not",
-];
 
 const EXAMPLE: &str = "for example `filter: { field: country, in: [RU, KZ] }`";
 
@@ -35,13 +18,12 @@ pub(super) fn read_filter(reader: &mut Reader<'_>, config: Option<&Node>, at: Sp
             return None;
         }
     };
-    let is_long =
-        matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| STEP.contains(&entry.key.as_str())));
+    let is_long = matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| language::FILTER.names.contains(&entry.key.as_str())));
     if !is_long {
         let predicate = read(reader, node, at)?;
         return Some(Config { mode: Mode::default(), predicate });
     }
-    let fields = reader.fields(node, at, "`filter`", &STEP)?;
+    let fields = reader.fields(node, at, "`filter`", language::FILTER.names)?;
     let mode = match fields.get("mode") {
         Some(entry) => {
             let choices = &[("change", Mode::Change), ("record", Mode::Record)];
@@ -55,14 +37,16 @@ pub(super) fn read_filter(reader: &mut Reader<'_>, config: Option<&Node>, at: Sp
 }
 
 fn read(reader: &mut Reader<'_>, node: &Node, at: Span) -> Option<Predicate> {
-    let fields = reader.fields(node, at, "a predicate", &KNOWN)?;
+    let fields = reader.fields(node, at, "a predicate", language::PREDICATE.names)?;
     let heads: Vec<&Entry> = ["field", "and", "or", "not"].iter().filter_map(|name| fields.get(name)).collect();
     match heads[..] {
         [head] if head.key == "field" => read_field(reader, fields, head),
         [head] => {
             // Whoever writes `not: …` beside `equals: …` means something else than what would be done.
-            if let Some(other) =
-                fields.entries.iter().find(|entry| entry.key != head.key && KNOWN.contains(&entry.key.as_str()))
+            if let Some(other) = fields
+                .entries
+                .iter()
+                .find(|entry| entry.key != head.key && language::PREDICATE.names.contains(&entry.key.as_str()))
             {
                 let message = format!("`{}` does not go with `{}`", other.key, head.key);
                 reader.error("conflict", other.key_span, message, "put each into a predicate of its own");
@@ -111,7 +95,10 @@ fn read_field(reader: &mut Reader<'_>, fields: Fields<'_>, head: &Entry) -> Opti
     let tests: Vec<&Entry> = fields
         .entries
         .iter()
-        .filter(|entry| !matches!(entry.key.as_str(), "field" | "optional") && KNOWN.contains(&entry.key.as_str()))
+        .filter(|entry| {
+            !matches!(entry.key.as_str(), "field" | "optional")
+                && language::PREDICATE.names.contains(&entry.key.as_str())
+        })
         .collect();
     let test = match tests[..] {
         [test] => read_test(reader, test)?,

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::read_fields;
+use super::language;
 use super::names;
 use super::reader::{Reader, Text};
 use super::yaml::{Entry, Span, Value};
@@ -46,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, path: &Text) -> Option<RulesFile> {
         }
     };
     let root = reader.tree(&full.display().to_string(), &text)?;
-    let fields = reader.fields(&root, root.span, "a rules file", &["salt", "tables"])?;
+    let fields = reader.fields(&root, root.span, "a rules file", language::RULES_FILE.names)?;
     let salt = fields.get("salt").and_then(|entry| read_salt(reader, entry));
     let section =
         fields.require(reader, "tables", "a rules file lists tables: `tables: { customers: { fields: … } }`")?;
@@ -87,7 +88,7 @@ fn read_salt(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Secret, Span)> {
 fn read_table(reader: &mut Reader<'_>, entry: &Entry) -> Option<Table> {
     let (name, at) = (entry.key.clone(), entry.key_span);
     let what = format!("table `{name}`");
-    let table = reader.fields(&entry.value, at, &what, &["target_topic", "fields"])?;
+    let table = reader.fields(&entry.value, at, &what, language::TABLE.names)?;
     let target = table.get("target_topic").and_then(|entry| read_target(reader, entry));
     let label = "to pass every column as it is, say so: `fields: {}`";
     let fields = match table.require(reader, "fields", label) {

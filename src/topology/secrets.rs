@@ -17,7 +17,7 @@ impl Reader<'_> {
             return self.secret(name, &entry.value, at).map(|secret| Keyring::of(name, secret));
         }
         let what = format!("secret `{name}`");
-        let fields = self.fields(&entry.value, at, &what, &["keys", "current", "previous"])?;
+        let fields = self.fields(&entry.value, at, &what, super::language::KEYRING.names)?;
         let section = fields.require(self, "keys", "its keys by id: `keys: { k1: ${OLD}, k2: ${NEW} }`")?;
         let mut keys = Vec::new();
         for key in self.map(&section.value, section.key_span, "`keys`")? {

@@ -5,27 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fields::BOOLEANS;
+use super::language;
 use super::reader::{Fields, Reader};
 use super::stream::{self, Draft};
 use super::units::{duration, show, size};
 use super::yaml::{Entry, Node, Value};
 use super::{Cluster, EMBEDDED_LOG, Mode, State, Topology, check, kafka, names};
 use crate::record::Secret;
-
-const KNOWN: [&str; 12] = [
-    "application",
-    "kafka",
-    "embedded",
-    "commit_interval",
-    "transaction_timeout",
-    "static_membership",
-    "threads",
-    "state",
-    "http",
-    "secrets",
-    "defaults",
-    "streams",
-];
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +24,7 @@ const MAX_APPLICATION: usize = 128;
 
 /// The topology, as far as nothing was wrong: only an empty list of errors makes it one to be used.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
-    let top = reader.fields(root, root.span, "a topology", &KNOWN)?;
+    let top = reader.fields(root, root.span, "a topology", language::TOPOLOGY.names)?;
     read_secrets(reader, top);
     let application = read_application(reader, top);
     let (commit_interval, transaction_timeout) = read_times(reader, top);
@@ -132,7 +118,7 @@ fn read_embedded(reader: &mut Reader<'_>, section: &Entry, state: &Path) -> Path
     let path = match scalar(section) {
         Some(section) => Some(section),
         None => {
-            let fields = reader.fields(&section.value, section.key_span, "`embedded`", &["path"]);
+            let fields = reader.fields(&section.value, section.key_span, "`embedded`", language::EMBEDDED.names);
             fields.and_then(|fields| fields.get("path"))
         }
     };
@@ -185,8 +171,7 @@ fn read_state(reader: &mut Reader<'_>, top: Fields<'_>, holds_log: bool) -> Stat
     let Some(section) = top.get("state") else { return state };
     let mut path = scalar(section);
     if path.is_none() {
-        let Some(fields) = reader.fields(&section.value, section.key_span, "`state`", &["path", "secret", "memory"])
-        else {
+        let Some(fields) = reader.fields(&section.value, section.key_span, "`state`", language::STATE.names) else {
             return state;
         };
         path = fields.get("path");
@@ -231,7 +216,7 @@ fn read_http(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<SocketAddr> {
     let listen = match scalar(section) {
         Some(section) => section,
         None => {
-            let fields = reader.fields(&section.value, section.key_span, "`http`", &["listen"])?;
+            let fields = reader.fields(&section.value, section.key_span, "`http`", language::HTTP.names)?;
             fields.require(reader, "listen", "for example `listen: 127.0.0.1:9464`")?
         }
     };
@@ -242,7 +227,7 @@ fn read_http(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<SocketAddr> {
 
 fn read_streams(reader: &mut Reader<'_>, top: Fields<'_>) -> Vec<Draft> {
     let default = top.get("defaults").and_then(|section| {
-        let fields = reader.fields(&section.value, section.key_span, "`defaults`", &["on_error"])?;
+        let fields = reader.fields(&section.value, section.key_span, "`defaults`", language::DEFAULTS.names)?;
         fields.get("on_error").and_then(|entry| stream::read_on_error(reader, entry))
     });
     let Some(section) = top.require(reader, "streams", "a topology without streams does nothing") else {

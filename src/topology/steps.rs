@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::read_fields;
+use super::language;
 use super::predicate;
 use super::reader::{Fields, Reader};
 use super::rules_file::{self, RulesFile};
@@ -91,8 +92,6 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Entry) -> Steps {
     steps
 }
 
-const STEPS: [&str; 3] = ["dedup", "filter", "mask"];
-
 /// The name of a step, where it stands, and what stands behind it.
 fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str, Span, Option<&'n Node>)> {
     let (name, at, config) = match &item.value {
@@ -108,7 +107,7 @@ fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str,
         },
         _ => ("", item.span, None),
     };
-    if let Some(step) = STEPS.iter().find(|step| **step == name) {
+    if let Some(step) = language::steps().find(|step| *step == name) {
         return Some((step, at, config));
     }
     match name {
@@ -117,7 +116,7 @@ fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str,
             None
         }
         _ => {
-            let label = match super::reader::nearest(name, STEPS.into_iter()) {
+            let label = match super::reader::nearest(name, language::steps()) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "expected `dedup`, `filter` or `mask`".to_owned(),
             };
@@ -129,7 +128,7 @@ fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str,
 
 fn read_dedup(reader: &mut Reader<'_>, config: Option<&Node>, at: Span) -> Option<dedup::Config> {
     let Some(node) = config else { return Some(dedup::Config::default()) };
-    let fields = reader.fields(node, at, "`dedup`", &["on_regression", "missing_position"])?;
+    let fields = reader.fields(node, at, "`dedup`", language::DEDUP.names)?;
     let mut config = dedup::Config::default();
     if let Some(entry) = fields.get("on_regression") {
         let choices = &[("new_epoch", OnRegression::NewEpoch), ("fail", OnRegression::Fail)];
@@ -160,11 +159,7 @@ fn read_mask(reader: &mut Reader<'_>, config: Option<&Node>, at: Span) -> Masked
             return (None, None);
         }
     };
-    let Some(fields) =
-        reader.fields(node, at, "`mask`", &["secret", "unlisted", "unavailable_value", "fields", "rules"])
-    else {
-        return (None, None);
-    };
+    let Some(fields) = reader.fields(node, at, "`mask`", language::MASK.names) else { return (None, None) };
     read_rules(reader, fields)
 }
 

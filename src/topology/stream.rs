@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::language;
 use super::names::{self, Piece};
 use super::reader::{Fields, Reader, list, nearest};
 use super::steps::{self, TableTarget};
@@ -44,15 +45,13 @@ impl Draft {
     }
 }
 
-const KNOWN: [&str; 4] = ["from", "steps", "to", "on_error"];
-
 /// `default`: what `defaults.on_error` says, with its place.
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, default: &Option<(OnError, Span)>) -> Option<Draft> {
     let (name, at) = (entry.key.clone(), entry.key_span);
     if let Err(label) = names::plain(&name) {
         reader.error("name", at, format!("`{name}` cannot name a stream"), label);
     }
-    let fields = reader.fields(&entry.value, at, "a stream", &KNOWN)?;
+    let fields = reader.fields(&entry.value, at, "a stream", language::STREAM.names)?;
     let (source, source_at) = match fields.require(reader, "from", "a stream reads a topic: `from: TOPIC`") {
         Some(entry) => read_source(reader, entry),
         None => (None, Vec::new()),
@@ -95,7 +94,7 @@ fn read_source(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<S
     if matches!(entry.value.value, Value::Scalar { .. }) {
         return topics(read_topic(reader, &entry.value, at, "`from`").into_iter().collect());
     }
-    let Some(fields) = reader.fields(&entry.value, at, "`from`", &["topic", "topics", "pattern", "format"]) else {
+    let Some(fields) = reader.fields(&entry.value, at, "`from`", language::FROM.names) else {
         return (None, Vec::new());
     };
     if let Some(format) = fields.get("format") {
@@ -174,7 +173,7 @@ fn read_target(
     let mut wrong = false;
     if let Some(entry) = stream.get("to") {
         let (node, at) = match &entry.value.value {
-            Value::Map(_) => match reader.fields(&entry.value, entry.key_span, "`to`", &["topic", "headers"]) {
+            Value::Map(_) => match reader.fields(&entry.value, entry.key_span, "`to`", language::TO.names) {
                 Some(fields) => {
                     headers = read_headers(reader, fields);
                     fields.get("topic").map(|entry| (&entry.value, entry.key_span)).unzip()
@@ -288,11 +287,11 @@ pub(super) fn read_on_error(reader: &mut Reader<'_>, entry: &Entry) -> Option<(O
             }
         };
     }
-    let fields = reader.fields(&entry.value, at, "`on_error`", &["dead_letter"])?;
+    let fields = reader.fields(&entry.value, at, "`on_error`", language::ON_ERROR.names)?;
     let letter = fields.require(reader, "dead_letter", "expected `{ dead_letter: { topic: TOPIC } }`")?;
     let topic = match &letter.value.value {
         Value::Map(_) => {
-            let fields = reader.fields(&letter.value, letter.key_span, "`dead_letter`", &["topic"])?;
+            let fields = reader.fields(&letter.value, letter.key_span, "`dead_letter`", language::DEAD_LETTER.names)?;
             fields.require(reader, "topic", "expected `{ topic: TOPIC }`")?
         }
         _ => letter,
