@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test bench-embedded clean
+.PHONY: help setup build demo demo-kafka test bench-embedded bench-rules clean
 
 help: ## this text
 	@echo "Highwater: a stateful stream processor for change data, exactly once, anonymized."
@@ -33,6 +33,9 @@ test: setup ## format, lints and every test, on the embedded log and on a real K
 
 bench-embedded: build ## the contest's job on the embedded log: records a second, CPU a record
 	cargo bench --profile release --locked --bench embedded -- $(ARGS)
+
+bench-rules: build ## what each rule costs a value, beside the SHA-256 of the same value
+	cargo bench --profile release --locked --bench rules
 
 clean: ## remove what was built here; the cache of fetched things stays
 	cargo clean

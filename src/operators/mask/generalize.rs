@@ -186,14 +186,16 @@ impl Period {
             Some(at) => (text.get(..at)?, Some((text.get(at..at + 1)?, text.get(at + 1..)?))),
             None => (text, None),
         };
-        let (year, month, day) = date_of(date)?;
-        let (year, month, day) = match self {
-            Period::Hour | Period::Day => (year, month, day),
-            Period::Month => (year, month, 1),
-            Period::Year => (year, 1, 1),
-            Period::Decade => (year - year % 10, 1, 1),
+        is_date(date).then_some(())?;
+        // The digits that stay are those that came: formatting them anew would cost more than all else here.
+        let (kept, rest) = match self {
+            Period::Hour | Period::Day => (date, ""),
+            Period::Month => (date.get(..7)?, "-01"),
+            Period::Year => (date.get(..4)?, "-01-01"),
+            Period::Decade => (date.get(..3)?, "0-01-01"),
         };
-        write!(out, "{year:04}-{month:02}-{day:02}").ok()?;
+        out.push_str(kept);
+        out.push_str(rest);
         if let Some((separator, time)) = time {
             let (clock, zone) = match time.find(['Z', '+', '-']) {
                 Some(at) => (time.get(..at)?, time.get(at..)?),
@@ -204,8 +206,8 @@ impl Period {
             if !is_zone || zone.len() > 9 {
                 return None;
             }
-            let hour = if self == Period::Hour { hour } else { 0 };
-            write!(out, "{separator}{hour:02}:00:00{zone}").ok()?;
+            let hour = if self == Period::Hour { hour } else { "00" };
+            [separator, hour, ":00:00", zone].iter().for_each(|part| out.push_str(part));
         }
         Some(())
     }
@@ -235,25 +237,27 @@ fn first_of(year: i64, month: i64) -> i64 {
 
 fn number(text: &str, width: usize, most: u32) -> Option<u32> {
     let right = text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| right && *number <= most)
+    let number = text.bytes().fold(0, |number: u32, byte| number * 10 + u32::from(byte.wrapping_sub(b'0') % 10));
+    (right && number <= most).then_some(number)
 }
 
-fn date_of(text: &str) -> Option<(u32, u32, u32)> {
-    let mut parts = text.splitn(3, '-');
-    let year = number(parts.next()?, 4, 9999)?;
-    let month = number(parts.next()?, 2, 12).filter(|month| *month > 0)?;
-    let day = number(parts.next()?, 2, 31).filter(|day| *day > 0)?;
-    Some((year, month, day))
+/// `2026-11-02`
+fn is_date(text: &str) -> bool {
+    let part = |from, to, most| text.get(from..to).and_then(|part| number(part, to - from, most));
+    let dashes = text.as_bytes().get(4) == Some(&b'-') && text.as_bytes().get(7) == Some(&b'-');
+    let (month, day) = (part(5, 7, 12), part(8, 10, 31));
+    text.len() == 10 && dashes && part(0, 4, 9999).is_some() && month > Some(0) && day > Some(0)
 }
 
 /// Of `10`, `10:11`, `10:11:12`, `10:11:12.123456`.
-fn hour_of(clock: &str) -> Option<u32> {
+fn hour_of(clock: &str) -> Option<&str> {
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let mut parts = clock.splitn(3, ':');
-    let hour = number(parts.next()?, 2, 24)?;
+    let hour = parts.next()?;
+    number(hour, 2, 24)?;
     parts.all(|part| number(part, 2, 60).is_some()).then_some(hour)
 }
 

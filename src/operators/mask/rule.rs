@@ -74,7 +74,7 @@ const fn option(name: &'static str, takes: Takes, default: Option<&'static str>,
 /// In the order of [`Rule`].
 const ABOUT: [About; Rule::ALL.len()] = [
     key(Rule::Passthrough, "passthrough", "leaves as it came, byte for byte", &[]),
-    key(Rule::Hash, "hash", "SHA-256 over the secret and the value, as hex: the seed's rule; one secret for ever", &[]),
+    key(Rule::Hash, "hash", "SHA-256 over the secret and the value, as hex; one secret for ever", &[]),
     key(
         Rule::Hmac,
         "hmac",

@@ -65,6 +65,52 @@ pub(super) fn ip_prefix(text: &str, config: IpPrefix) -> Option<IpAddr> {
     }
 }
 
+/// As RFC 5952 has it.
+pub(super) fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (at, octet) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(v6) => write_v6(v6.segments(), out),
+    }
+}
+
+/// The longest run of zeros, of two or more, is left out; the first of equals.
+fn write_v6(segments: [u16; 8], out: &mut Vec<u8>) {
+    let (mut gap, mut run) = (0..0, 0..0);
+    for (at, segment) in segments.into_iter().enumerate() {
+        run = if segment != 0 { at + 1..at + 1 } else { run.start..at + 1 };
+        if run.len() > gap.len() && run.len() > 1 {
+            gap = run.clone();
+        }
+    }
+    for (at, segment) in segments.into_iter().enumerate() {
+        if gap.contains(&at) {
+            if at == gap.start {
+                out.extend_from_slice(b"::");
+            }
+            continue;
+        }
+        let behind_gap = !gap.is_empty() && at == gap.end;
+        if at > 0 && !behind_gap {
+            out.push(b':');
+        }
+        let digits = [segment >> 12, segment >> 8 & 15, segment >> 4 & 15, segment & 15];
+        let first = digits.iter().position(|digit| *digit != 0).unwrap_or(3);
+        out.extend(
+            digits
+                .into_iter()
+                .skip(first)
+                .map(|digit| b"0123456789abcdef".get(usize::from(digit)).copied().unwrap_or(b'0')),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +185,24 @@ mod tests {
             (all(0, 0, "1::2"), all(0, 128, "1::2"), all(9, 99, "255.255.0.1")),
             ("::".into(), "1::2".into(), "255.128.0.0".into())
         );
+    }
+
+    /// The standard library's own form is the judge.
+    #[test]
+    fn addresses_are_written_as_everybody_writes_them() {
+        for bits in 0u32..1 << 8 {
+            let mut segments = [0u16; 8];
+            for (at, segment) in segments.iter_mut().enumerate() {
+                *segment = if bits >> at & 1 == 1 { [1, 0x20, 0x300, 0xabcd][at % 4] } else { 0 };
+            }
+            let v6 = std::net::Ipv6Addr::from(segments);
+            // What is mapped is written as IPv4 there, and never comes here.
+            if v6.to_ipv4_mapped().is_none() {
+                assert_eq!(written(|out| write_address(IpAddr::V6(v6), out)), v6.to_string());
+            }
+        }
+        for text in ["0.0.0.0", "255.10.9.1"] {
+            assert_eq!(written(|out| write_address(text.parse().unwrap(), out)), text);
+        }
     }
 }

@@ -188,7 +188,9 @@ impl Values {
         let Some(address) = text::ip_prefix(text, config) else {
             return Err(BadRecord::new(Reason::WrongType, format!("{} is no IP address", json::shown(path))));
         };
-        out.extend_from_slice(format!("\"{address}\"").as_bytes());
+        out.push(b'"');
+        text::write_address(address, out);
+        out.push(b'"');
         Ok(Fate::Rewritten)
     }
 
