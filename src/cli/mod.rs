@@ -5,6 +5,7 @@ pub mod consume;
 pub mod demo;
 pub mod describe;
 pub mod file_arg;
+pub mod init;
 pub mod lines;
 pub mod produce;
 mod read_back;
@@ -26,6 +27,7 @@ pub const INTERRUPTED: u8 = 130;
 
 const GUIDE: &str = "\
 Start here:
+  highwater init                       a topology.yaml to start from
   highwater topology validate          every error of topology.yaml at once
   highwater topology describe          what it reads, does and writes
   highwater topology test PATH…        scenarios: records in, rows out, no broker
@@ -58,6 +60,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a topology.yaml to start from.
+    Init(init::Args),
     /// Run a topology until SIGTERM or SIGINT, which commit and leave the group.
     Run(run::Args),
     /// Look at a topology without running it: needs neither a broker nor secrets.
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match cli.command {
+        Command::Init(args) => init::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),

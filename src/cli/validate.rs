@@ -58,7 +58,7 @@ pub fn load(path: &std::path::Path, mode: Mode) -> Result<crate::topology::Loade
     })
 }
 
-fn complain(found: &Diagnostics) {
+pub fn complain(found: &Diagnostics) {
     let mut stderr = std::io::stderr();
     let text = found.render(colours(&stderr));
     // If stderr is gone there is nobody left to tell.

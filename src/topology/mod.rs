@@ -21,6 +21,7 @@ mod rules_file;
 pub mod scenario;
 mod secrets;
 mod spec;
+pub mod starter;
 mod steps;
 mod stream;
 mod substitute;
