@@ -7,6 +7,8 @@ pub mod describe;
 pub mod file_arg;
 pub mod init;
 pub mod lines;
+pub mod mask;
+mod pair;
 pub mod produce;
 mod read_back;
 pub mod run;
@@ -31,6 +33,7 @@ Start here:
   highwater topology validate          every error of topology.yaml at once
   highwater topology describe          what it reads, does and writes
   highwater topology test PATH…        scenarios: records in, rows out, no broker
+  highwater mask STREAM < rows.jsonl   rows before and after, under your own rules, no broker
   highwater run                        run it, in as many instances as you like
   highwater produce TOPIC              lines in, records out
   highwater consume TOPIC              records in, lines out
@@ -67,6 +70,8 @@ enum Command {
     /// Look at a topology without running it: needs neither a broker nor secrets.
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Rows before and after, under the rules of a stream: no broker, no state.
+    Mask(mask::Args),
     /// Write lines to a topic, as records.
     Produce(produce::Args),
     /// Read records of a topic, as lines.
@@ -104,6 +109,7 @@ pub fn main() -> ExitCode {
     }
     match cli.command {
         Command::Init(args) => init::run(&args),
+        Command::Mask(args) => mask::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),

@@ -4,4 +4,5 @@
 mod support;
 
 mod init;
+mod mask;
 mod said;

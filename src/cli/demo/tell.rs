@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use super::audit::{Audit, Line};
 use super::leaks::Search;
+use crate::cli::pair;
 use crate::cli::validate::colours;
 
 /// Rows shown before and after.
 const PAIRS: usize = 2;
-/// Digests are longer.
-const LONGEST: usize = 32;
 const COLUMNS: [&str; 8] = ["id", "email", "phone", "full_name", "birth_date", "country", "cdc_lsn", "_deleted"];
 
 pub struct Teller {
@@ -63,14 +62,14 @@ impl Teller {
     /// A few rows that had something to hide.
     pub fn pairs(&self, audit: &Audit) {
         let pick = |row: &Value| {
-            let fields = COLUMNS.iter().filter_map(|name| Some(format!("{name} {}", short(row.get(*name)?))));
-            fields.collect::<Vec<_>>().join(", ")
+            let columns = COLUMNS.iter().filter_map(|name| Some((name.to_string(), row.get(*name)?.to_string())));
+            columns.collect::<pair::Columns>()
         };
         let told = |row: &Value, name: &str| row.get(name).is_some_and(|value| !value.is_null());
         let telling = audit.pairs.iter().filter(|pair| told(&pair.before, "email") && told(&pair.before, "phone"));
-        for pair in telling.take(PAIRS) {
-            println!("  {} {}", self.paint("31", "-"), pick(&pair.before));
-            println!("  {} {}", self.paint("32", "+"), pick(&pair.after));
+        for told in telling.take(PAIRS) {
+            let lines = pair::lines(&pick(&told.before), &pick(&told.after), self.colours);
+            lines.iter().for_each(|line| println!("  {line}"));
         }
         if let Some(letter) = audit.letters.last() {
             println!(
@@ -116,14 +115,5 @@ impl Teller {
                 state.display()
             ));
         }
-    }
-}
-
-/// A value as JSON, digests cut.
-fn short(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…\"", &text[..end]),
-        None => text,
     }
 }
