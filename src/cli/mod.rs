@@ -14,6 +14,7 @@ mod read_back;
 pub mod run;
 pub mod schema;
 pub mod test_topology;
+pub mod topics;
 pub mod validate;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ Start here:
   highwater topology describe          what it reads, does and writes
   highwater topology test PATH…        scenarios: records in, rows out, no broker
   highwater mask STREAM < rows.jsonl   rows before and after, under your own rules, no broker
+  highwater topics create              the topics it needs; a preview without --execute
   highwater run                        run it, in as many instances as you like
   highwater produce TOPIC              lines in, records out
   highwater consume TOPIC              records in, lines out
@@ -72,6 +74,9 @@ enum Command {
     Topology(TopologyCommand),
     /// Rows before and after, under the rules of a stream: no broker, no state.
     Mask(mask::Args),
+    /// The topics that a topology needs.
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
     /// Write lines to a topic, as records.
     Produce(produce::Args),
     /// Read records of a topic, as lines.
@@ -98,7 +103,7 @@ pub fn main() -> ExitCode {
     let filter = match cli.command {
         _ if !cli.log_level.is_empty() => &cli.log_level,
         // The demonstration tells its story itself, and who moves records has nothing to tell.
-        Command::Demo(_) | Command::Produce(_) | Command::Consume(_) => "warn",
+        Command::Demo(_) | Command::Produce(_) | Command::Consume(_) | Command::Topics(_) => "warn",
         // What a scenario does to a topology is meant.
         Command::Topology(TopologyCommand::Test(_)) => "error",
         _ => "",
@@ -115,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
         Command::Topology(TopologyCommand::Schema(args)) => schema::run(&args),
         Command::Topology(TopologyCommand::Test(args)) => test_topology::run(&args),
+        Command::Topics(command) => topics::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -63,6 +63,9 @@ impl fmt::Display for TopicPartition {
 /// Kafka's own default of `max.message.bytes`.
 pub const DEFAULT_MESSAGE_LIMIT: usize = 1_048_588;
 
+/// How a changelog is set up. One that expires would forget positions.
+pub const CHANGELOG: &[(&str, &str)] = &[("cleanup.policy", "compact"), ("compression.type", "producer")];
+
 /// A topic's identity: deleted and created again under one name, it gets another.
 pub type TopicId = [u8; 16];
 
@@ -133,7 +136,21 @@ pub trait Admin: Send + Sync {
     /// With all its records and every group's offsets in it. None of that name is no error.
     fn delete(&self, topic: &str) -> Result<()>;
     fn create_changelog(&self, topic: &str, partitions: i32) -> Result<()> {
-        self.create(topic, partitions, &[("cleanup.policy", "compact"), ("compression.type", "producer")])
+        self.create(topic, partitions, CHANGELOG)
+    }
+    /// `create` with so many copies; the log's own number where none is given. A log that keeps one copy takes no notice.
+    fn create_replicated(
+        &self,
+        topic: &str,
+        partitions: i32,
+        _replication: Option<i32>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        self.create(topic, partitions, settings)
+    }
+    /// How many copies a topic has, where that means something.
+    fn replicas(&self, _topic: &str) -> Result<Option<i32>> {
+        Ok(None)
     }
     /// Bounds as `read_uncommitted` sees them: `end` counts open transactions.
     fn bounds(&self, tp: &TopicPartition) -> Result<Bounds>;

@@ -13,6 +13,7 @@ mod kafka;
 pub mod language;
 mod load;
 mod names;
+mod patterns;
 mod predicate;
 mod reader;
 mod redact;

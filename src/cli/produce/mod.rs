@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Tells why it ended early.
-fn exit(ending: &Ending) -> ExitCode {
+pub(super) fn exit(ending: &Ending) -> ExitCode {
     match ending {
         Ending::Failed(error) => {
             tell(format!("error: {error}"));

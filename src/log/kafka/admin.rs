@@ -155,7 +155,18 @@ impl Admin for KafkaAdmin {
     }
 
     fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        self.create_replicated(topic, partitions, None, settings)
+    }
+
+    fn create_replicated(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replication: Option<i32>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        // -1: what the brokers are set to.
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication.unwrap_or(-1)));
         new.config.extend_from_slice(settings);
         let made = wait(self.admin.create_topics([&new], &options()))?;
         for result in made.map_err(|e| reaction("create a topic", &e))? {
@@ -173,6 +184,13 @@ impl Admin for KafkaAdmin {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    fn replicas(&self, topic: &str) -> Result<Option<i32>> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), WAIT);
+        let metadata = metadata.map_err(|e| reaction(&format!("describe topic {topic}"), &e))?;
+        let partitions = metadata.topics().iter().filter(|t| t.name() == topic).flat_map(|t| t.partitions());
+        Ok(partitions.map(|partition| partition.replicas().len() as i32).min())
     }
 
     fn delete(&self, topic: &str) -> Result<()> {
