@@ -1,6 +1,7 @@
 //! The command line: one file a command. Logs go to stderr, results to stdout.
 
 pub mod cluster_arg;
+pub mod completions;
 pub mod consume;
 pub mod demo;
 pub mod describe;
@@ -83,6 +84,8 @@ enum Command {
     Consume(consume::Args),
     /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
     Demo(demo::Args),
+    /// The completion script of a shell.
+    Completions(completions::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Mask(args) => mask::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),
         Command::Topology(TopologyCommand::Validate(args)) => validate::run(&args),
