@@ -5,6 +5,7 @@ pub mod completions;
 pub mod consume;
 pub mod demo;
 pub mod describe;
+pub mod explain;
 pub mod file_arg;
 pub mod init;
 pub mod lines;
@@ -40,6 +41,7 @@ Start here:
   highwater run                        run it, in as many instances as you like
   highwater produce TOPIC              lines in, records out
   highwater consume TOPIC              records in, lines out
+  highwater explain CODE               cause and remedy of an error, or of a dead letter
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration, 130 interrupted.";
 
@@ -84,6 +86,8 @@ enum Command {
     Consume(consume::Args),
     /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
     Demo(demo::Args),
+    /// What a code means: of an error, a warning, or the reason of a dead letter.
+    Explain(explain::Args),
     /// The completion script of a shell.
     Completions(completions::Args),
 }
@@ -118,6 +122,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Mask(args) => mask::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::run(&args),

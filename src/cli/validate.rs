@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(found) => (found, false),
     };
     let text = match args.output {
-        Output::Text => format!("{}{}\n", found.render(colours(&std::io::stdout())), found.summary()),
+        Output::Text => format!("{}{}", found.render(colours(&std::io::stdout())), ending(&found)),
         Output::Github => found.github(),
         Output::Json => format!("{:#}\n", found.json()),
     };
@@ -62,7 +62,13 @@ pub fn complain(found: &Diagnostics) {
     let mut stderr = std::io::stderr();
     let text = found.render(colours(&stderr));
     // If stderr is gone there is nobody left to tell.
-    let _ = writeln!(stderr, "{text}{}", found.summary());
+    let _ = write!(stderr, "{text}{}", ending(found));
+}
+
+/// How many there are, and where more is to be read.
+fn ending(found: &Diagnostics) -> String {
+    let more = found.more().map(|more| format!("{more}\n")).unwrap_or_default();
+    format!("{}\n{more}", found.summary())
 }
 
 /// Prints a result. A reader that has seen enough (`| head`) is no failure.

@@ -113,6 +113,12 @@ impl Diagnostics {
         format!("{name}: {}, {}", count(self.errors(), "error"), count(self.warnings(), "warning"))
     }
 
+    /// Where more is to be read, of the worst that was found.
+    pub fn more(&self) -> Option<String> {
+        let first = self.iter().min_by_key(|item| item.severity)?;
+        Some(format!("for more: highwater explain {}", first.code))
+    }
+
     /// All of them, a blank line behind each.
     pub fn render(&self, colour: bool) -> String {
         let mut out = String::new();
@@ -238,7 +244,8 @@ impl File {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.render(false), self.summary())
+        write!(f, "{}{}", self.render(false), self.summary())?;
+        self.more().map_or(Ok(()), |more| write!(f, "\n{more}"))
     }
 }
 
@@ -287,7 +294,7 @@ mod tests {
     fn looks_like_a_compiler() {
         let got = one(&("\n".repeat(11) + "treads: 2\n"), Some(at(12, 1, 7))).to_string();
         let want = "error[off]: a thing is off\n  --> topology.yaml:12:1\n   |\n12 | treads: 2\n   | ^^^^^^ here\n   \
-                    = help: see there\n\ntopology.yaml: 1 error, 0 warnings";
+                    = help: see there\n\ntopology.yaml: 1 error, 0 warnings\nfor more: highwater explain off";
         assert_eq!(got, want);
         let got = one("", None).render(false);
         assert_eq!(got, "error[off]: a thing is off\n  --> topology.yaml\n  = help: see there\n\n");

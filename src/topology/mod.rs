@@ -8,6 +8,7 @@
 mod check;
 pub mod describe;
 pub mod diagnostics;
+pub mod explain;
 mod fields;
 mod kafka;
 pub mod language;

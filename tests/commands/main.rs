@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explain;
 mod init;
 mod mask;
 mod said;
