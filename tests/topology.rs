@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use highwater::topology::explain::find;
 use highwater::topology::{Diagnostics, Loaded, Mode, Topology};
 
 fn cases() -> Vec<PathBuf> {
@@ -29,7 +30,7 @@ fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 #[test]
 fn every_error_is_shown_where_it_stands() {
     let cases = cases();
-    assert!(cases.len() >= 50, "{} cases found", cases.len());
+    assert!(cases.len() >= 64, "{} cases found", cases.len());
     let mut wrong = Vec::new();
     for path in cases {
         let Err(found) = load(&path) else { panic!("{} is accepted", path.display()) };
@@ -47,6 +48,26 @@ fn every_error_is_shown_where_it_stands() {
         }
     }
     assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+}
+
+/// Like a good compiler: a code that is explained, a caret, what is wrong, and what to do about it.
+#[test]
+fn every_error_says_what_to_do() {
+    let mut judged = 0;
+    for path in cases() {
+        let Err(found) = load(&path) else { panic!("{} is accepted", path.display()) };
+        for item in found.iter() {
+            let place = format!("{}: {}: {}", path.display(), item.code, item.message);
+            assert!(!item.message.is_empty() && !item.message.ends_with('.'), "{place}");
+            assert!(!item.label.is_empty() || !item.help.is_empty(), "{place}: neither a label nor a help");
+            assert_eq!(find(item.code).len(), 1, "{place}: the code is not explained");
+            let caret = item.span.is_some_and(|span| span.line > 0 && span.column > 0);
+            assert!(caret, "{place}: no caret");
+            judged += 1;
+        }
+        assert!(found.to_string().ends_with(&found.more().expect("a code")), "{}", path.display());
+    }
+    assert!(judged >= 150, "{judged} errors");
 }
 
 /// A canary that no case holds proves nothing.

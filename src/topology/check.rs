@@ -15,6 +15,9 @@ pub(super) fn streams(reader: &mut Reader<'_>, application: &str, drafts: &[Draf
     internal_names(reader, application, drafts);
 }
 
+const ONE_READER: &str = "a topic's offsets and state belong to one stream: let one of them read it";
+const ANOTHER_PREFIX: &str = "write to topics under another prefix, or narrow what is read";
+
 /// A topic has one reader: its state and its committed offsets belong to one stream.
 fn same_sources(reader: &mut Reader<'_>, drafts: &[Draft]) {
     for (index, draft) in drafts.iter().enumerate() {
@@ -25,21 +28,19 @@ fn same_sources(reader: &mut Reader<'_>, drafts: &[Draft]) {
                 *other != index && (matched || (*other < index && reads(draft, topic)))
             });
             if twice {
-                reader.error("same-source", at, format!("`{topic}` is listed twice"), "");
+                reader.error("same-source", at, format!("`{topic}` is listed twice"), "remove one of the two");
             } else if let Some((_, other)) = elsewhere {
                 let message = format!("`{topic}` is read by two streams");
-                reader.error("same-source", at, message, format!("stream `{}` reads it as well", other.name));
+                let label = format!("stream `{}` reads it as well", other.name);
+                reader.explain("same-source", at, message, label, &[ONE_READER]);
             }
         }
         if let (Some(Source::Pattern(own)), Some(at)) = (&draft.source, draft.source_at.first()) {
             let same = |other: &&Draft| matches!(&other.source, Some(Source::Pattern(regex)) if regex.as_str() == own.as_str());
             if let Some(other) = drafts[..index].iter().find(same) {
-                reader.error(
-                    "same-source",
-                    *at,
-                    "the pattern is read by two streams",
-                    format!("stream `{}` has the same", other.name),
-                );
+                let (message, label) =
+                    ("the pattern is read by two streams", format!("stream `{}` has the same", other.name));
+                reader.explain("same-source", *at, message, label, &[ONE_READER]);
             }
         }
     }
@@ -53,7 +54,7 @@ fn loops(reader: &mut Reader<'_>, application: &str, drafts: &[Draft]) {
             let hit = topics.iter().find_map(|topic| Some((topic, drafts.iter().find(|other| reads(other, topic))?)));
             if let Some((topic, other)) = hit {
                 let label = format!("stream `{}` reads it: it would go round for ever", other.name);
-                reader.error("loop", *at, format!("the output `{topic}` is a source"), label);
+                reader.explain("loop", *at, format!("the output `{topic}` is a source"), label, &[ANOTHER_PREFIX]);
             }
         }
         let Some(Source::Pattern(pattern)) = &draft.source else { continue };
@@ -62,8 +63,9 @@ fn loops(reader: &mut Reader<'_>, application: &str, drafts: &[Draft]) {
             topics.map(|topic| changelog(application, &other.name, &topic)).find(|topic| pattern.is_match(topic))
         };
         if let (Some(topic), Some(at)) = (drafts.iter().find_map(internal), draft.source_at.first()) {
-            let label = format!("it matches `{topic}`");
-            reader.error("loop", *at, "the pattern matches changelogs of the application itself", label);
+            let (message, label) =
+                ("the pattern matches changelogs of the application itself", format!("it matches `{topic}`"));
+            reader.explain("loop", *at, message, label, &["narrow the pattern to the prefix of your sources"]);
         }
     }
 }
@@ -81,13 +83,15 @@ fn dead_letters(reader: &mut Reader<'_>, drafts: &[Draft]) {
         seen.push((at, topic.clone()));
         if let Some(other) = drafts.iter().find(|other| reads(other, topic)) {
             let label = format!("stream `{}` reads it: dead letters would go round for ever", other.name);
-            reader.error("loop", at, format!("the topic of dead letters `{topic}` is a source"), label);
+            let message = format!("the topic of dead letters `{topic}` is a source");
+            reader.explain("loop", at, message, label, &[ANOTHER_PREFIX]);
         }
         let writes =
             |other: &&Draft| other.to_at.iter().any(|(to, _)| samples(to, other.source.as_ref()).contains(topic));
         if let Some(other) = drafts.iter().find(writes) {
             let label = format!("stream `{}` writes its rows there", other.name);
-            reader.error("conflict", at, format!("the topic of dead letters `{topic}` is an output"), label);
+            let message = format!("the topic of dead letters `{topic}` is an output");
+            reader.explain("conflict", at, message, label, &["give dead letters a topic of their own"]);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Mode;
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
+use super::explain;
 use super::redact;
 use super::substitute::{Env, Fault, substitute};
 use super::yaml::{self, Entry, Node, Span, Value};
@@ -64,13 +65,13 @@ impl<'a> Reader<'a> {
         label: String,
         help: &[&str],
     ) {
-        let help = help.iter().map(|line| (*line).to_owned()).collect();
+        let help = helping(code, &label, help);
         self.out.push(Diagnostic { severity, code, message, span: Some(span), label, help });
     }
 
     /// An error of a whole file.
     pub fn file_error(&mut self, code: &'static str, message: String, help: &[&str]) {
-        let help = help.iter().map(|line| (*line).to_owned()).collect();
+        let help = helping(code, "", help);
         self.out.push(Diagnostic { severity: Severity::Error, code, message, span: None, label: String::new(), help });
     }
 
@@ -123,16 +124,14 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::Map(entries) => Some(entries),
             _ if node.is_blank() => {
-                self.error("blank", at, format!("{what} is blank"), "expected a mapping");
+                let label = "expected a mapping: give it fields, or take the line out";
+                self.error("blank", at, format!("{what} is blank"), label);
                 None
             }
             _ => {
-                self.error(
-                    "wrong-type",
-                    node.span,
-                    format!("{what} must be a mapping"),
-                    format!("found {}", node.kind()),
-                );
+                let help = ["fields stand on lines of their own, indented below the name, or in `{ name: value }`"];
+                let (message, label) = (format!("{what} must be a mapping"), format!("found {}", node.kind()));
+                self.explain("wrong-type", node.span, message, label, &help);
                 None
             }
         }
@@ -142,11 +141,14 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::Seq(items) => Some(items),
             _ if node.is_blank() => {
-                self.error("blank", at, format!("{what} is blank"), "expected a list");
+                let label = "expected a list: give it items, or take the line out";
+                self.error("blank", at, format!("{what} is blank"), label);
                 None
             }
             _ => {
-                self.error("wrong-type", node.span, format!("{what} must be a list"), format!("found {}", node.kind()));
+                let help = ["items stand on lines of their own, `- ` before each, or in `[a, b]`"];
+                let (message, label) = (format!("{what} must be a list"), format!("found {}", node.kind()));
+                self.explain("wrong-type", node.span, message, label, &help);
                 None
             }
         }
@@ -156,13 +158,15 @@ impl<'a> Reader<'a> {
     pub fn scalar<'n>(&mut self, node: &'n Node, at: Span, what: &str) -> Option<&'n str> {
         match &node.value {
             _ if node.is_blank() => {
-                self.error("blank", at, format!("{what} is blank"), "a value is missing");
+                let label = "a value is missing: give it one, or take the line out";
+                self.error("blank", at, format!("{what} is blank"), label);
                 None
             }
             Value::Scalar { text, .. } => Some(text),
             _ => {
                 let message = format!("{what} must be a single value");
-                self.error("wrong-type", node.span, message, format!("found {}", node.kind()));
+                let help = ["one word, number or text belongs here; quotes keep brackets and braces in a text"];
+                self.explain("wrong-type", node.span, message, format!("found {}", node.kind()), &help);
                 None
             }
         }
@@ -186,7 +190,7 @@ impl<'a> Reader<'a> {
                         Mode::Test => {
                             &["nothing comes from outside: the scenario gives it, `env: { NAME: value }`"][..]
                         }
-                        _ => &[],
+                        _ => &["set it where the command runs, or give a default: `${NAME:-default}`"],
                     };
                     self.explain("unset", node.span, message, format!("{what} needs it"), help);
                 }
@@ -245,6 +249,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Nothing is left without a way out: where nobody said one, the code's own remedy stands.
+fn helping(code: &str, label: &str, help: &[&str]) -> Vec<String> {
+    match help {
+        [] if label.is_empty() => explain::remedy(code).into_iter().collect(),
+        help => help.iter().map(|line| (*line).to_owned()).collect(),
+    }
+}
+
 /// The fields of a mapping whose names are known.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'n> {
@@ -259,13 +271,16 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == name)
     }
 
+    /// A misspelled name has been reported with this one as its remedy.
+    pub fn is_misspelt(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| {
+            !self.known.contains(&entry.key.as_str()) && nearest(&entry.key, self.known.iter().copied()) == Some(name)
+        })
+    }
+
     pub fn require(&self, reader: &mut Reader<'_>, name: &str, label: &str) -> Option<&'n Entry> {
         let entry = self.get(name);
-        // A misspelled name has been reported with this one as its remedy.
-        let meant = |entry: &Entry| {
-            !self.known.contains(&entry.key.as_str()) && nearest(&entry.key, self.known.iter().copied()) == Some(name)
-        };
-        if entry.is_none() && !self.entries.iter().any(meant) {
+        if entry.is_none() && !self.is_misspelt(name) {
             reader.error("missing-field", self.at, format!("field `{name}` is missing"), label);
         }
         entry

@@ -94,6 +94,11 @@ fn read_source(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<S
     if matches!(entry.value.value, Value::Scalar { .. }) {
         return topics(read_topic(reader, &entry.value, at, "`from`").into_iter().collect());
     }
+    if matches!(entry.value.value, Value::Seq(_)) {
+        let (message, label) = ("`from` is a list", "several topics are `from: { topics: [a, b] }`");
+        reader.error("wrong-type", entry.value.span, message, label);
+        return (None, Vec::new());
+    }
     let Some(fields) = reader.fields(&entry.value, at, "`from`", language::FROM.names) else {
         return (None, Vec::new());
     };
@@ -108,7 +113,7 @@ fn read_source(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<S
         [one] if one.key == "topics" => {
             let items = reader.seq(&one.value, one.key_span, "`topics`").unwrap_or_default();
             if items.is_empty() && matches!(one.value.value, Value::Seq(_)) {
-                reader.error("blank", one.key_span, "`topics` lists no topic", "");
+                reader.error("blank", one.key_span, "`topics` lists no topic", "name at least one: `topics: [a, b]`");
             }
             topics(items.iter().filter_map(|item| read_topic(reader, item, item.span, "a topic")).collect())
         }
@@ -153,7 +158,9 @@ fn read_pattern(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            reader.error("pattern", text.span, "`pattern` is not a regular expression", reason);
+            let help =
+                ["what is opened must be closed; a dot, a bracket or a brace that means itself is `\\.`, `\\(`, `\\{`"];
+            reader.explain("pattern", text.span, "`pattern` is not a regular expression", reason, &help);
             (None, Vec::new())
         }
     }
@@ -176,6 +183,7 @@ fn read_target(
             Value::Map(_) => match reader.fields(&entry.value, entry.key_span, "`to`", language::TO.names) {
                 Some(fields) => {
                     headers = read_headers(reader, fields);
+                    wrong = fields.get("topic").is_none() && fields.is_misspelt("topic");
                     fields.get("topic").map(|entry| (&entry.value, entry.key_span)).unzip()
                 }
                 None => (None, None),

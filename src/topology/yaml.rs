@@ -98,6 +98,8 @@ pub fn parse(text: &str, file: usize) -> Parsed {
         anchors: HashMap::new(),
         nodes: 0,
         last: Span { file, line: 1, column: 1, end_line: 1, end_column: 1 },
+        open: Vec::new(),
+        lines: text.lines().collect(),
     };
     let root = builder.document().unwrap_or_else(|problem| {
         builder.problems.push(problem);
@@ -114,6 +116,9 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     last: Span,
+    /// Collections that are being read, by what their text begins with and its line: a bracket that is not closed.
+    open: Vec<(char, usize)>,
+    lines: Vec<&'a str>,
 }
 
 impl<'a> Builder<'a> {
@@ -124,7 +129,11 @@ impl<'a> Builder<'a> {
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 Event::StreamEnd => break,
                 _ if root.is_some() => {
-                    return Err(self.problem(span, "more than one document in the file", "only one is read"));
+                    return Err(self.problem(
+                        span,
+                        "more than one document in the file",
+                        "only one is read: remove `---` and what follows",
+                    ));
                 }
                 event => root = Some(self.node(event, span, 0)?),
             }
@@ -144,16 +153,41 @@ impl<'a> Builder<'a> {
                 let (line, column) = (error.marker().line(), error.marker().col() + 1);
                 let span = Span { file: self.file, line, column, end_line: line, end_column: column + 1 };
                 // The kind says what was expected; it never quotes a value.
-                Err(self.problem(span, &format!("not YAML: {}", error.kind()), ""))
+                let kind = error.kind().to_string();
+                Err(self.problem(span, &format!("not YAML: {kind}"), &self.guess(&kind)))
             }
         }
+    }
+
+    /// What a syntax error comes from most often; nothing where that is not known.
+    fn guess(&self, kind: &str) -> String {
+        let bracket = self.open.last().filter(|(first, _)| matches!(first, '[' | '{'));
+        match bracket {
+            _ if kind.contains("tabs") => "indent with spaces".into(),
+            _ if kind.contains("quoted scalar") => "is a quote closed that was opened above?".into(),
+            Some((bracket, line)) => format!("is the `{bracket}` of line {line} closed, and before it every other?"),
+            None if kind.contains("mapping values") => {
+                "a value with `: ` in it needs quotes; or is an indent wrong?".into()
+            }
+            None => String::new(),
+        }
+    }
+
+    /// Reads a collection that begins at `span`, and knows meanwhile that it is open.
+    fn within<T>(&mut self, span: Span, read: impl FnOnce(&mut Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let line = span.line.checked_sub(1).and_then(|line| self.lines.get(line));
+        let first = line.and_then(|line| line.chars().nth(span.column.saturating_sub(1)));
+        self.open.push((first.unwrap_or(' '), span.line));
+        let outcome = read(self);
+        self.open.pop();
+        outcome
     }
 
     /// The next event inside a collection, where the stream cannot end.
     fn inner(&mut self) -> Result<(Event<'a>, Span), Problem> {
         match self.next()? {
             Some(next) => Ok(next),
-            None => Err(self.problem(self.last, "not YAML: the file ends too early", "")),
+            None => Err(self.problem(self.last, "not YAML: the file ends too early", &self.guess(""))),
         }
     }
 
@@ -163,7 +197,7 @@ impl<'a> Builder<'a> {
             return Err(self.problem(
                 span,
                 "the file is nested too deeply, or too large once its aliases are expanded",
-                "",
+                "no topology needs as much",
             ));
         }
         let (value, anchor, tag, span) = match event {
@@ -171,11 +205,11 @@ impl<'a> Builder<'a> {
                 (Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, anchor, tag, span)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                let (items, end) = self.seq(depth)?;
+                let (items, end) = self.within(span, |own| own.seq(depth))?;
                 (Value::Seq(items), anchor, tag, to(span, end))
             }
             Event::MappingStart(_, anchor, tag) => {
-                let (entries, end) = self.map(depth)?;
+                let (entries, end) = self.within(span, |own| own.map(depth))?;
                 (Value::Map(entries), anchor, tag, to(span, end))
             }
             Event::Alias(id) => return self.alias(id, span),
@@ -183,7 +217,12 @@ impl<'a> Builder<'a> {
         };
         if tag.is_some_and(|tag| !Tag::is_yaml_core_schema(&tag)) {
             let message = "YAML tags (`!…`) mean nothing here".to_owned();
-            self.problems.push(Problem { code: "yaml-tag", span, message, label: "remove the tag".into() });
+            self.problems.push(Problem {
+                code: "yaml-tag",
+                span,
+                message,
+                label: "remove the tag; what comes from outside is `${NAME}`".into(),
+            });
         }
         let node = Node { value, span, defined: span };
         if anchor != 0 {
@@ -194,7 +233,11 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<Node, Problem> {
         let Some(node) = self.anchors.get(&id) else {
-            return Err(self.problem(span, "an alias cannot stand inside its own anchor", ""));
+            return Err(self.problem(
+                span,
+                "an alias cannot stand inside its own anchor",
+                "it would hold itself: write it out",
+            ));
         };
         let node = Node { span, ..node.clone() };
         self.nodes += size(&node);
@@ -229,8 +272,10 @@ impl<'a> Builder<'a> {
             let (text, plain) = match key.value {
                 Value::Scalar { text, plain } => (text, plain),
                 _ => {
-                    let (message, label) =
-                        ("the name of a field is a list or a mapping".into(), "expected a name".into());
+                    let (message, label) = (
+                        "the name of a field is a list or a mapping".into(),
+                        "expected a name: one for each, in lines of their own".into(),
+                    );
                     self.problems.push(Problem { code: "wrong-type", span: key.span, message, label });
                     continue;
                 }
@@ -239,7 +284,7 @@ impl<'a> Builder<'a> {
                 merges.push(value);
             } else if let Some(first) = seen.get(&text) {
                 let message = format!("field `{text}` is given twice");
-                let label = format!("first given on line {first}");
+                let label = format!("first given on line {first}: remove one of the two");
                 self.problems.push(Problem { code: "duplicate-field", span: key.span, message, label });
             } else {
                 seen.insert(text.clone(), key.span.line);
@@ -262,7 +307,7 @@ impl<'a> Builder<'a> {
                         code: "wrong-type",
                         span: source.span,
                         message,
-                        label: String::new(),
+                        label: "`<<: *name` takes the fields of what is marked `&name`".into(),
                     });
                     continue;
                 };

@@ -317,7 +317,7 @@ pub(super) static ALL: &[Explanation] = &[
         "no YAML",
         [
             "The text cannot be read as YAML; the caret stands where that is noticed, the cause may be a line above.",
-            "Look for an unclosed quote or bracket, a tab in an indent, a `: ` within a value, or a second document.",
+            "Look, also in the lines above, for an unclosed quote or bracket, a tab in an indent, or a `: ` within a value.",
             "to: 'out\n",
             "to: 'out'\n",
         ],

@@ -59,6 +59,14 @@ impl Kind {
     }
 }
 
+/// What to do about a code, as a line of help; nothing where it is not known.
+pub(super) fn remedy(code: &str) -> Option<String> {
+    let one = files::ALL.iter().find(|one| one.code == code)?;
+    let mut letters = one.remedy.trim_end_matches('.').chars();
+    let first = letters.next()?;
+    Some(first.to_lowercase().chain(letters).collect())
+}
+
 impl Explanation {
     pub fn data(&self) -> &'static str {
         if self.data.is_empty() { self.kind.data() } else { self.data }
@@ -110,7 +118,7 @@ mod tests {
             }
             text = format!("streams:\n  s:\n{}", text.lines().map(|line| format!("    {line}\n")).collect::<String>());
         }
-        let missing = TOP.iter().filter(|(name, _)| !has(&text, name) && !(*name == "kafka" && has(&text, "embedded")));
+        let missing = TOP.iter().filter(|(name, _)| !has(&text, name));
         missing.map(|(_, line)| *line).collect::<String>() + &text
     }
 
