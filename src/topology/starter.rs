@@ -18,7 +18,7 @@ const SCHEMA_LINE: &str = "# yaml-language-server: $schema=topology.schema.json\
 const NEW: &str = "\
 # What every field means: highwater topology schema, or hover over it in an editor that has the schema.
 
-application: APPLICATION             # consumer group; prefix of transactional ids and changelogs: choose it once
+application: APPLICATION_PADDED # consumer group; prefix of transactional ids and changelogs: choose it once
 
 kafka:                               # any librdkafka property that does not break the guarantee
   bootstrap.servers: ${KAFKA_BOOTSTRAP_SERVERS:-localhost:9092}
@@ -50,7 +50,8 @@ streams:
 
 /// A topology to start from.
 pub fn new(application: &str) -> String {
-    let text = NEW.replace("APPLICATION", application).replace("PSEUDONYM", PSEUDONYM.as_str());
+    let text = NEW.replace("APPLICATION_PADDED", &format!("{application:<23}")).replace("APPLICATION", application);
+    let text = text.replace("PSEUDONYM", PSEUDONYM.as_str());
     format!("{SCHEMA_LINE}{text}")
 }
 

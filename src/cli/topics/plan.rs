@@ -89,13 +89,16 @@ impl Plan {
         let mut rows = vec![heads];
         for topic in &self.topics {
             let number = |n: Option<i32>, none: &str| n.map_or(none.to_owned(), |n| n.to_string());
-            let replicas = if topic.state == State::Missing { replication } else { topic.replicas };
+            let replicas = match topic.state {
+                State::Missing => number(replication, "default"),
+                _ => number(topic.replicas, ""),
+            };
             let settings: Vec<_> = topic.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
             rows.push([
                 topic.name.clone(),
                 topic.role.as_str().to_owned(),
                 number(topic.partitions, "?"),
-                number(replicas, "default"),
+                replicas,
                 settings.join(" "),
                 topic.state.as_str(created).to_owned(),
             ]);
