@@ -11,7 +11,7 @@ use super::{Mode, load};
 use crate::operators::mask::Rule;
 
 /// What makes a pseudonym in a new topology.
-const PSEUDONYM: Rule = Rule::Hash;
+const PSEUDONYM: Rule = Rule::Hmac;
 
 const SCHEMA_LINE: &str = "# yaml-language-server: $schema=topology.schema.json\n";
 
@@ -109,7 +109,7 @@ fn written(file: &RulesFile, around: &Around<'_>) -> String {
          http: {{ listen: 127.0.0.1:9464 }}     # /metrics, /healthz, /readyz\n\n",
         around.path
     );
-    let hashes = file.tables.iter().flat_map(|table| &table.fields).any(|(field, _)| field.rule == Rule::Hash);
+    let hashes = file.tables.iter().flat_map(|table| &table.fields).any(|(field, _)| field.transform.rule().is_keyed());
     if file.salt.is_none() && hashes {
         out += "secrets:\n  pii: ${ANONYMIZE_SALT}             # the file has no `salt`\n\n";
     }

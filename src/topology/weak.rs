@@ -9,36 +9,35 @@ const MANY_SHOWN: usize = 6;
 
 pub(super) fn warn(reader: &mut Reader<'_>, listed: &[(FieldRule, Span)]) {
     for (field, at) in listed {
-        if let Some((code, message, label)) = weakness(field) {
-            reader.warn(code, *at, message, label);
-        }
+        warn_of(reader, field, *at);
     }
 }
 
-fn weakness(field: &FieldRule) -> Option<(&'static str, String, &'static str)> {
+fn warn_of(reader: &mut Reader<'_>, field: &FieldRule, at: Span) {
     let (path, name) = (&field.path, last_name(&field.path));
     match &field.transform {
         Transform::Hash if looks_like_phone(name) => {
             let message = format!("`hash` of `{path}` can be undone by whoever learns the secret");
-            Some(("phone-hash", message, "all telephone numbers can be tried; `drop` it if nobody needs it"))
+            reader.warn("phone-hash", at, message, "all telephone numbers can be tried; `drop` it if nobody needs it");
         }
         Transform::Passthrough if looks_personal(name) => {
             let message = format!("`{path}` looks personal and passes as it is");
-            Some(("personal-passthrough", message, "if that is meant, ignore this; else `hmac` or `drop` it"))
+            reader.warn("personal-passthrough", at, message, "if that is meant, ignore this; else `hmac` or `drop` it");
         }
         Transform::Partial(Partial { keep_first, keep_last, .. }) if keep_first + keep_last > MANY_SHOWN => {
             let message = format!("`partial` shows {} characters of `{path}`", keep_first + keep_last);
-            Some(("weak-partial", message, "the ends of a long number single a person out; 4 are usual"))
+            reader.warn("weak-partial", at, message, "the ends of a long number single a person out; 4 are usual");
         }
         Transform::Generalize(Generalize::To(period, _)) if *period < Period::Month && looks_like_birth(name) => {
             let message = format!("`generalize` leaves the day of `{path}`");
-            Some(("weak-generalize", message, "a day of birth and a postcode single most people out: `to: year`"))
+            let label = "a day of birth and a postcode single most people out: `to: year`";
+            reader.warn("weak-generalize", at, message, label);
         }
         Transform::IpPrefix(IpPrefix { v4, v6 }) if *v4 > 24 || *v6 > 64 => {
             let message = format!("`ip_prefix` of `{path}` leaves a single household");
-            Some(("weak-prefix", message, "at most 24 bits of IPv4 and 64 of IPv6 are shared by several"))
+            reader.warn("weak-prefix", at, message, "at most 24 bits of IPv4 and 64 of IPv6 are shared by several");
         }
-        _ => None,
+        _ => {}
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::operators::filter::Filter;
 use crate::operators::mask::{Mask, Rules};
 use crate::topology::{Mode, OnError, Stream, Topology, nearest};
 
@@ -72,7 +73,8 @@ pub fn run(args: &Args) -> ExitCode {
     let outcome = find(&loaded.topology, args).and_then(|(stream, table)| {
         tell_of_stand_ins(stream, &loaded.unresolved);
         let mask = Mask::new(stream.mask.clone())?;
-        let rows = Row::of(mask, table, args.key.clone());
+        let filter = stream.filter.clone().map(|config| Filter::new(config, &stream.mask.unavailable_value));
+        let rows = Row::of(filter, mask, table, args.key.clone());
         match args.input.as_deref().filter(|path| *path != Path::new("-")) {
             None => {
                 let stdin = std::io::stdin();
@@ -125,7 +127,10 @@ fn find<'t>(topology: &'t Topology, args: &Args) -> Result<(&'t Stream, Option<S
 }
 
 fn tell_of_stand_ins(stream: &Stream, unresolved: &[String]) {
-    let stands_in = stream.mask.secret.as_ref().is_some_and(|secret| secret.expose() == b"unresolved");
+    let stands_in = stream.mask.keys.as_ref().is_some_and(|keys| {
+        let all = [Some(&keys.current), keys.previous.as_ref()];
+        all.into_iter().flatten().any(|key| key.secret.expose() == b"unresolved")
+    });
     if stands_in && !unresolved.is_empty() {
         let names = unresolved.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         tell(format_args!(

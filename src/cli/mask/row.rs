@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::cli::pair::Columns;
+use crate::operators::filter::{Filter, Passage};
 use crate::operators::mask::Mask;
-use crate::record::change::{Decoded, decode};
+use crate::record::change::{Decoded, Op, decode};
 use crate::record::json::{self, Kind};
 use crate::record::{BadRecord, Reason};
 
@@ -22,6 +23,7 @@ pub enum Masked {
 }
 
 pub struct Row {
+    filter: Option<Filter>,
     mask: Mask,
     /// Of bare rows.
     table: Option<String>,
@@ -30,8 +32,8 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn of(mask: Mask, table: Option<String>, key: Vec<String>) -> Self {
-        Self { mask, table, key, after: Vec::new() }
+    pub fn of(filter: Option<Filter>, mask: Mask, table: Option<String>, key: Vec<String>) -> Self {
+        Self { filter, mask, table, key, after: Vec::new() }
     }
 
     /// The row that the last line became, byte for byte.
@@ -57,7 +59,14 @@ impl Row {
         };
         // As the engine without `dedup`: it keeps no versions, so the source's own LSN leaves.
         let lsn = change.source.lsn.or(change.source.sequence.1).unwrap_or(0);
-        self.mask.row(&change, lsn, &mut self.after)?;
+        let is_delete = change.op == Op::Delete;
+        // Each row for itself: which rows the readers have, only the state of a running instance knows.
+        if let Some(filter) = &self.filter
+            && filter.judge(change.row.get(), is_delete, None)? == Passage::Withheld
+        {
+            return Ok(Masked::Skipped("row that the filter keeps back"));
+        }
+        self.mask.row(&change, lsn, is_delete, &mut self.after)?;
         let key =
             if self.key.is_empty() { None } else { Some(self.masked_key(&change.source.table, change.row.get())?) };
         let before = columns(change.row.get())?;

@@ -41,9 +41,9 @@ pub(super) static ALL: &[Explanation] = &[
         "column",
         "a name that no rule can have",
         [
-            "The name is empty, reaches into a column, or is one that Highwater writes itself (`cdc_lsn`, `_deleted`): \
+            "The name is empty, is no path to a value, or is one that Highwater writes itself (`cdc_lsn`, `_deleted`): \
          the rule would never meet a column.",
-            "Name the column as the table has it.",
+            "Name the column as the table has it, and what lies in it by its path: `address.street`, `contacts[].phone`.",
             "steps: [dedup, { mask: { unlisted: drop, fields: { cdc_lsn: drop } } }]\n",
             "steps: [dedup, { mask: { unlisted: drop, fields: { note: drop } } }]\n",
         ],
@@ -332,6 +332,30 @@ pub(super) static ALL: &[Explanation] = &[
             "threads: 2\n",
         ],
     ),
+    error(
+        "filter-without-dedup",
+        "a filter that would forget what it sent",
+        [
+            "A row that leaves the predicate is taken back from the readers, and it is `dedup` that remembers which rows \
+         they have.",
+            "Put `dedup` before it; or look at each record alone with `mode: record`, and rows that leave the predicate stay \
+         with the readers.",
+            "steps: [{ filter: { field: country, equals: RU } }, { mask: none }]\n",
+            "steps: [dedup, { filter: { field: country, equals: RU } }, { mask: none }]\n",
+        ],
+    ),
+    error(
+        "key-rotation",
+        "a secret with other keys than its use needs",
+        [
+            "`hash` and the state go by one key for ever, because nothing in them says which key it was; `previous` of a rule \
+         needs a secret with two.",
+            "Use `hmac`, which puts the key's id in front; name a secret of one key for the state; take `previous` out when \
+         the rotation is over.",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { email: { rule: hmac, previous: old } } } }]\n",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { email: hmac } } }]\n",
+        ],
+    ),
     warning(
         "literal-secret",
         "a secret in the file itself",
@@ -352,6 +376,17 @@ pub(super) static ALL: &[Explanation] = &[
             "`steps: [dedup, …]`, unless the table has no key or what reads the output can cope.",
             "steps: [{ mask: none }]\n",
             "steps: [dedup, { mask: none }]\n",
+        ],
+    ),
+    warning(
+        "personal-passthrough",
+        "a personal column that passes",
+        [
+            "The rule is `passthrough`, and the name says an address, a telephone number, a name or a day of birth.",
+            "The column leaves as it came.",
+            "If that is meant, leave it so; else `hmac`, `truncate`, `generalize` or `drop` it.",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { email: passthrough } } }]\n",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { email: hmac } } }]\n",
         ],
     ),
     warning(
@@ -385,6 +420,39 @@ pub(super) static ALL: &[Explanation] = &[
             "`unlisted: reject` stops such a row, `unlisted: drop` leaves the column out.",
             "steps: [dedup, { mask: { fields: { email: hash } } }]\n",
             "steps: [dedup, { mask: { unlisted: reject, fields: { email: hash } } }]\n",
+        ],
+    ),
+    warning(
+        "weak-generalize",
+        "a day of birth that leaves",
+        [
+            "The day of birth together with a postcode and a sex is nearly as good as a name.",
+            "The column leaves cut down as the rule says.",
+            "`to: month`, better `to: year`.",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { birth_date: { rule: generalize, to: day } } } }]\n",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { birth_date: { rule: generalize, to: year } } } }]\n",
+        ],
+    ),
+    warning(
+        "weak-partial",
+        "a text of which much is shown",
+        [
+            "The rule shows more than 6 characters: the ends of a telephone or card number that long belong to one person.",
+            "The column leaves as the rule says, and never more than half of it.",
+            "Show 4 at the end, which is what people know from receipts.",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { card: { rule: partial, keep_last: 9 } } } }]\n",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { card: partial } } }]\n",
+        ],
+    ),
+    warning(
+        "weak-prefix",
+        "an address of a single household",
+        [
+            "With more than 24 bits of IPv4, or 64 of IPv6, few devices share what leaves, often those of one household.",
+            "The column leaves as the rule says.",
+            "Leave the lengths out: 24 and 48 bits stay.",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { ip: { rule: ip_prefix, v4: 32 } } } }]\n",
+            "steps: [dedup, { mask: { unlisted: drop, fields: { ip: ip_prefix } } }]\n",
         ],
     ),
     scenario(

@@ -78,9 +78,18 @@ pub(super) fn of(reason: Reason) -> Explanation {
             "mask: { fields: { emial: hash } }\n{\"id\":1,\"email\":\"ann@example.com\"}",
             "mask: { fields: { email: hash } }\n{\"id\":1,\"email\":\"ann@example.com\"}",
         ),
+        Reason::UnavailableColumn => (
+            "a filter asks for a column that did not come",
+            "A predicate asks for a column that is kept out of line (TOAST) and was not changed, so that Postgres did not send \
+             it: whether the row passes cannot be known.",
+            "ALTER TABLE … REPLICA IDENTITY FULL, and unchanged columns come as well; or filter by another column.",
+            "filter: { field: body, starts_with: a }\n{\"id\":1,\"body\":\"__debezium_unavailable_value\"}",
+            "filter: { field: body, starts_with: a }\n{\"id\":1,\"body\":\"a long text\"}",
+        ),
         Reason::ReservedColumn => (
             "a column that Highwater writes itself",
-            "The table has a column `cdc_lsn` or `_deleted`, and every row gets these two.",
+            "The table has a column `cdc_lsn` or `_deleted`, and every row gets these two; or it has one that `previous` of a \
+             rule writes.",
             "Rename the column at its source, or leave it out there with the connector's column.exclude.list.",
             "{\"id\":1,\"_deleted\":false}\n",
             "{\"id\":1,\"is_deleted\":false}\n",
