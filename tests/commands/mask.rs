@@ -121,3 +121,52 @@ fn names_that_are_not_there() {
     let dir = Dir::new("mask");
     run(dir.path(), &["mask", "customers"]).ended(78).complains(&["unreadable"]);
 }
+
+/// What `mask` shows is what the engine writes: its answer is the expectation of a scenario.
+#[test]
+fn the_engine_writes_what_is_shown() {
+    let rows = [
+        ROW.to_owned(),
+        ROW.replace("\"Ivan Ivanov\"", "\"李小龍\"").replace("\"id\":1", "\"id\":2"),
+        r#"{"name":null,"id":3,"born":null,"email":42}"#.to_owned(),
+        r#"{ "id" : 4, "email":"a\u0040b", "name":"  ", "born":{"y":[1]} }"#.to_owned(),
+        r#"{"id":5,"email":["x",{"y":1}],"name":"A B C","born":1}"#.to_owned(),
+    ];
+    let envelopes: Vec<String> = rows
+        .iter()
+        .enumerate()
+        .map(|(n, row)| match n % 2 {
+            0 => format!(r#"{{"op":"c","before":null,"after":{row},"source":{{"lsn":{},"table":"t"}}}}"#, 100 + n),
+            _ => format!(r#"{{"op":"d","before":{row},"after":null,"source":{{"lsn":{},"table":"t"}}}}"#, 100 + n),
+        })
+        .collect();
+    let shown = mask(&["customers", "--key", "id"], &envelopes.join("\n")).ended(0).silent().stdout;
+    assert_eq!(shown.lines().count(), rows.len());
+    let input = envelopes.iter().enumerate().map(|(n, value)| {
+        let value: Value = serde_json::from_str(value).expect("JSON");
+        serde_json::json!({ "topic": "in", "key": { "id": n + 1 }, "value": value })
+    });
+    let scenario = |output: Vec<Value>| {
+        serde_json::json!({
+            "topology": "topology.yaml",
+            "secrets": { "pii": "s3cr3t" },
+            "input": input.clone().collect::<Vec<_>>(),
+            "expect": { "output": { "out": output } },
+        })
+    };
+    let expected: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut wrong = expected.clone();
+    wrong[0]["value"]["email"] = "other".into();
+    let dir = Dir::new("mask");
+    for (name, text) in [
+        ("topology.yaml", TOPOLOGY.to_owned()),
+        ("rules.yaml", RULES.to_owned()),
+        // JSON is YAML.
+        ("same.yaml", scenario(expected).to_string()),
+        ("other.yaml", scenario(wrong).to_string()),
+    ] {
+        fs::write(dir.join(name), text).expect("a file");
+    }
+    run(dir.path(), &["topology", "test", "same.yaml"]).ended(0);
+    run(dir.path(), &["topology", "test", "other.yaml"]).ended(1);
+}
