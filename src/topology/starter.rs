@@ -103,7 +103,7 @@ fn written(file: &RulesFile, around: &Around<'_>) -> String {
     let mut out = format!(
         "{SCHEMA_LINE}\
          # The rules stay in {}, where they are edited as before; a new table needs a line below, too.\n\n\
-         application: {application}\n\n\
+         application: {application:<23} # consumer group; prefix of transactional ids and changelogs: choose it once\n\n\
          kafka:\n  bootstrap.servers: ${{KAFKA_BOOTSTRAP_SERVERS:-localhost:9092}}\n\
          # embedded: {{ path: state/log }}      # instead of kafka: the log in this process, no broker\n\n\
          http: {{ listen: 127.0.0.1:9464 }}     # /metrics, /healthz, /readyz\n\n",
