@@ -183,7 +183,9 @@ impl Survey<'_> {
         }
         if !missing.is_empty() {
             let commands = missing.into_iter().collect::<Vec<_>>().join("\n");
-            self.faults.push(format!("output topics are missing; create them with\n{commands}"));
+            self.faults.push(format!(
+                "output topics are missing; create them with `highwater topics create --execute`, or with\n{commands}"
+            ));
         }
         Ok(())
     }

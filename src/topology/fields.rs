@@ -39,12 +39,12 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry, substituted: bool) -> Option
             };
             let fields = reader.fields(&entry.value, at, &what, rule_options::known(given))?;
             let optional = match fields.get("optional") {
-                Some(entry) => reader.choice(&entry.value, entry.key_span, "`optional`", BOOLEANS)?,
-                None => false,
+                Some(entry) => reader.choice(&entry.value, entry.key_span, "`optional`", BOOLEANS),
+                None => Some(false),
             };
             let rule = fields.require(reader, "rule", "for example `rule: hash`")?;
             let options = Options { fields: Some(fields), at, substituted };
-            (read_rule(reader, &rule.value, rule.key_span, name, &options)?, optional)
+            (read_rule(reader, &rule.value, rule.key_span, name, &options)?, optional?)
         }
         _ => {
             let options = Options { fields: None, at: entry.value.span, substituted };

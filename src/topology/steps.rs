@@ -129,16 +129,19 @@ fn name_of<'n>(reader: &mut Reader<'_>, item: &'n Node) -> Option<(&'static str,
 fn read_dedup(reader: &mut Reader<'_>, config: Option<&Node>, at: Span) -> Option<dedup::Config> {
     let Some(node) = config else { return Some(dedup::Config::default()) };
     let fields = reader.fields(node, at, "`dedup`", language::DEDUP.names)?;
-    let mut config = dedup::Config::default();
-    if let Some(entry) = fields.get("on_regression") {
+    // Both are read before one that is wrong ends it, so that every error is seen.
+    let on_regression = fields.get("on_regression").map(|entry| {
         let choices = &[("new_epoch", OnRegression::NewEpoch), ("fail", OnRegression::Fail)];
-        config.on_regression = reader.choice(&entry.value, entry.key_span, "`on_regression`", choices)?;
-    }
-    if let Some(entry) = fields.get("missing_position") {
+        reader.choice(&entry.value, entry.key_span, "`on_regression`", choices)
+    });
+    let missing_position = fields.get("missing_position").map(|entry| {
         let choices = &[("keep", MissingPosition::Keep), ("ts_ms", MissingPosition::TsMs)];
-        config.missing_position = reader.choice(&entry.value, entry.key_span, "`missing_position`", choices)?;
-    }
-    Some(config)
+        reader.choice(&entry.value, entry.key_span, "`missing_position`", choices)
+    });
+    Some(dedup::Config {
+        on_regression: on_regression.unwrap_or(Some(OnRegression::default()))?,
+        missing_position: missing_position.unwrap_or(Some(MissingPosition::default()))?,
+    })
 }
 
 type Masked = (Option<mask::Config>, Option<Vec<TableTarget>>);
