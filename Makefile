@@ -13,7 +13,7 @@ help: ## this text
 	@echo "           ARGS (more arguments for the demo, or a filter for the tests)"
 
 setup: ## fetch what building, testing and both demos need
-	@tools/setup kafka
+	@tools/setup tests
 
 build: ## build the binary
 	@tools/setup
@@ -22,7 +22,8 @@ build: ## build the binary
 demo: build ## the whole story on the embedded log, in seconds; again, and it goes on
 	@cargo run --release --locked --quiet -- demo $(ARGS)
 
-demo-kafka: setup ## the same on a real Kafka, started for it
+demo-kafka: ## the same on a real Kafka, started for it
+	@tools/setup kafka
 	cargo build --release --locked
 	@cargo run --release --locked --quiet -- demo --kafka --state state/demo-kafka $(ARGS)
 

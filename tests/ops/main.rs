@@ -1,0 +1,10 @@
+//! The files around Highwater: databases, connectors, contracts, containers, dashboards. Each is run or checked by the
+//! real thing where there is one without Docker: Postgres, Kafka Connect with Debezium, ClickHouse's engine, Prometheus.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compose;
+mod database;
+mod files;
+mod server;
