@@ -1,8 +1,6 @@
 //! `docker-compose.yml`. No Docker runs the tests: what it says is checked against its schema, the files it names, and
 //! the commands by which the tests start the same services themselves.
 
-use serde_json::Value;
-
 use crate::files;
 
 /// The command line of a service.

@@ -4,7 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clickhouse;
 mod compose;
 mod database;
+mod embedded;
 mod files;
+mod http;
 mod server;
