@@ -6,6 +6,7 @@ mod support;
 
 mod clickhouse;
 mod compose;
+mod connect;
 mod database;
 mod embedded;
 mod files;
