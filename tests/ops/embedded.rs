@@ -35,19 +35,19 @@ impl Embedded {
         highwater(&["produce", topic, &self.log(), "--format", "json"], self.dir.path(), &(lines.join("\n") + "\n"));
     }
 
-    /// An instance that runs, and the port of its HTTP server.
-    pub fn run(&self) -> (Highwater, u16) {
-        let port = free_port();
+    /// An instance that runs, its HTTP server on that port.
+    pub fn run(&self, port: u16) -> Highwater {
         let topology = files::path("topology.yaml").to_string_lossy().into_owned();
         let state = self.dir.join("state").to_string_lossy().into_owned();
         let (log, http) = (self.log(), format!("127.0.0.1:{port}"));
         let args = ["run", "-f", &topology, &log, "--state", &state, "--http", &http];
-        (Highwater::command(&args, &[("ANONYMIZE_SALT", SALT), ("HIGHWATER_LOG", "info")], self.dir.path()), port)
+        Highwater::command(&args, &[("ANONYMIZE_SALT", SALT), ("HIGHWATER_LOG", "info")], self.dir.path())
     }
 
     /// Runs until so many records have been read, and stops.
     pub fn run_through(&self, records: u64) {
-        let (mut highwater, port) = self.run();
+        let port = free_port();
+        let mut highwater = self.run(port);
         wait_until(DEADLINE, &format!("{records} records to be processed"), || {
             assert!(highwater.ended().is_none(), "it ended:\n{}", highwater.log());
             let (_, page) = http::get(port, "/metrics")?;

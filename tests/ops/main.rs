@@ -7,6 +7,7 @@ mod support;
 mod clickhouse;
 mod compose;
 mod connect;
+mod dashboards;
 mod database;
 mod embedded;
 mod files;

@@ -1,4 +1,4 @@
-//! Servers that a script of `tools/` runs: they end when their test ends, however that one ends.
+//! Servers, run by a script of `tools/`: they end when their test ends, however that one ends.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
