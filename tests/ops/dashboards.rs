@@ -16,14 +16,9 @@ use crate::support::broker::free_port;
 use crate::support::{DEADLINE, Dir, Highwater, wait_until};
 use crate::{files, http};
 
-/// Where `tools/setup prometheus` puts it.
+/// One of the programs that `tools/setup prometheus` fetches.
 fn program(name: &str) -> PathBuf {
-    let cache = std::env::var("HIGHWATER_CACHE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|_| PathBuf::from(std::env::var("HOME").expect("HOME")).join(".cache/highwater"));
-    let path = files::path(".").join(cache).join("prometheus").join(name);
-    assert!(path.exists(), "no {}: run tools/setup prometheus", path.display());
-    path
+    files::fetched("prometheus", name)
 }
 
 fn promtool(args: &[&str]) -> Output {
@@ -54,10 +49,10 @@ fn promtool_accepts_the_configuration_and_the_rules_do_what_their_tests_say() {
 fn every_rule_has_a_test_that_misses_it_and_one_that_does_not_want_it() {
     let (whole, dir) = (files::read("dashboards/alerts.yml"), Dir::new("rules"));
     fs::copy(files::path("dashboards/alerts.test.yml"), dir.join("alerts.test.yml")).expect("a copy");
+    let selector = Regex::new(r"(?:highwater_[a-z_]+|up)(?:\{[^}]*\})?").expect("a pattern");
     for rule in rules() {
         let name = rule["alert"].as_str().expect("a name");
-        // As JSON, which is YAML: once it never fires, once it always does, for every series it looks at.
-        let selector = Regex::new(r"(?:highwater_[a-z_]+|up)(?:\{[^}]*\})?").expect("a pattern");
+        // Once it never fires, once it always does, for every series it looks at.
         let expr = rule["expr"].as_str().expect("an expression");
         let first = selector.find(expr).unwrap_or_else(|| panic!("{name} asks for no metric")).as_str();
         let metric = first.split('{').next().expect("a name");
@@ -69,6 +64,7 @@ fn every_rule_has_a_test_that_misses_it_and_one_that_does_not_want_it() {
                     other.as_object_mut().expect("a rule").remove("for");
                 }
             }
+            // JSON is YAML.
             fs::write(dir.join("alerts.yml"), groups.to_string()).expect("rules");
             let out = Command::new(program("promtool"))
                 .args(["test", "rules", "alerts.test.yml"])

@@ -1,6 +1,6 @@
 //! `db/init.sql` on a real Postgres with compose's settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::compose;
@@ -94,12 +94,12 @@ impl Postgres {
     }
 }
 
-fn psql(bin: &PathBuf, port: u16, database: &str, env: &[(&str, &str)], text: &str) -> Result<String, String> {
+fn psql(bin: &Path, port: u16, database: &str, env: &[(&str, &str)], text: &str) -> Result<String, String> {
     run(bin, port, ("postgres", PASSWORD), database, env, &["-c", text])
 }
 
 fn run(
-    bin: &PathBuf,
+    bin: &Path,
     port: u16,
     (user, password): (&str, &str),
     database: &str,

@@ -23,3 +23,13 @@ pub fn json(name: &str) -> Value {
 pub fn yaml(name: &str) -> Value {
     serde_yaml::from_str(&read(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
+
+/// What a word of `tools/setup` fetches into the cache.
+#[track_caller]
+pub fn fetched(word: &str, file: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/highwater");
+    let cache = std::env::var_os("HIGHWATER_CACHE").map_or_else(home, PathBuf::from);
+    let found = path("").join(cache).join(word).join(file);
+    assert!(found.exists(), "no {}: run tools/setup tests", found.display());
+    found
+}

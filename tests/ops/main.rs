@@ -12,4 +12,5 @@ mod database;
 mod embedded;
 mod files;
 mod http;
+mod image;
 mod server;
