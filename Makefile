@@ -1,12 +1,14 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test bench-embedded bench-rules clean
+.PHONY: help setup build demo demo-kafka test bench-embedded bench-rules clean \
+	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
+	connector-status run-anonymizer ch-shell
 
 help: ## this text
 	@echo "Highwater: a stateful stream processor for change data, exactly once, anonymized."
 	@echo
-	@sed -n "s/^\\([a-z-]*\\):.*## \\(.*\\)/  make \\1\t\\2/p" $(MAKEFILE_LIST) | expand -t 26
+	@sed -n -e "s/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p" -e "s/^## \(.*\)/\n\1/p" $(MAKEFILE_LIST) | expand -t 30
 	@echo
 	@echo "First time here? make demo"
 	@echo "Variables: HIGHWATER_CACHE (~/.cache/highwater), CARGO_TARGET_DIR (target), ROCKSDB_COMPILE=1 (compile RocksDB),"
@@ -40,3 +42,43 @@ bench-rules: build ## what each rule costs a value, beside the SHA-256 of the sa
 
 clean: ## remove what was built here; the cache of fetched things stays
 	cargo clean
+
+## The whole system, with Docker (docker-compose.yml; ports on 127.0.0.1):
+
+# Passwords come from .env. `docker compose` would name one that is missing, but not how to begin.
+compose = @test -f .env || { echo "make: no .env: cp .env.example .env, and fill it in" >&2; exit 1; }; docker compose
+
+up: ## build and start everything, wait until it is healthy
+	$(compose) up --detach --build --wait
+
+down: ## stop everything; data stays (with it: docker compose down --volumes)
+	$(compose) down
+
+pg-init: ## db/init.sql on the running Postgres: tables, publication, the connector's role
+	$(compose) exec -T postgres psql -q -U postgres -d brew -f /docker-entrypoint-initdb.d/init.sql
+
+ch-init: ## ch/init.sql on the running ClickHouse: tables and views
+	$(compose) exec -T clickhouse sh -c 'clickhouse-client --user "$$CLICKHOUSE_USER" --password "$$CLICKHOUSE_PASSWORD" --queries-file /docker-entrypoint-initdb.d/init.sql'
+
+topic-create-all: ## the topics that topology.yaml reads, writes and refuses to
+	$(compose) run --rm topics
+
+run-anonymizer: ## both instances of Highwater, from the files as they are now
+	$(compose) up --detach --build --force-recreate --wait highwater-1 highwater-2
+
+ch-shell: ## a ClickHouse client: select * from brew.customers_now
+	$(compose) exec clickhouse sh -c 'exec clickhouse-client --user "$$CLICKHOUSE_USER" --password "$$CLICKHOUSE_PASSWORD" --database brew'
+
+## Connectors, on the worker at CONNECT_URL (http://localhost:18083); need curl and jq:
+
+connect-plugin-check: ## does the worker have the plugins of connectors/*.json?
+	@tools/connectors check
+
+connector-create-all: ## create or update them, and wait until they run
+	@tools/connectors create
+
+connector-delete-all: ## delete them
+	@tools/connectors delete
+
+connector-status: ## do they run, and why not?
+	@tools/connectors status
