@@ -144,6 +144,18 @@ fn views_show_the_last_version_of_each_key_whatever_order_rows_came_in() {
 }
 
 #[test]
+fn no_view_shows_a_deleted_row() {
+    let clickhouse = ClickHouse::with_tables();
+    for table in TABLES {
+        let row = |lsn: u64, deleted: u8| json!({ "id": 1, "cdc_lsn": lsn, "_deleted": deleted }).as_object().cloned();
+        clickhouse.insert(table, &[row(5, 0).expect("a row")], true);
+        assert_eq!(clickhouse.sql(&format!("select id from brew.{table}_now;")).len(), 1, "{table}");
+        clickhouse.insert(table, &[row(6, 1).expect("a row")], true);
+        assert_eq!(clickhouse.sql(&format!("select id from brew.{table}_now;")).len(), 0, "{table}");
+    }
+}
+
+#[test]
 fn a_repeated_insert_is_dropped_by_every_table() {
     let clickhouse = ClickHouse::with_tables();
     for table in TABLES {
