@@ -58,12 +58,13 @@ impl Worker {
         said.into_owned()
     }
 
-    /// What it complains of; it must fail.
+    /// All that it says; it must fail.
     #[track_caller]
     fn refused(&self, args: &[&str]) -> String {
         let out = self.connectors(args);
-        assert_eq!(out.status.code(), Some(1), "{args:?}: {}", String::from_utf8_lossy(&out.stdout));
-        String::from_utf8_lossy(&out.stderr).into_owned()
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {said}");
+        said
     }
 }
 
@@ -228,6 +229,23 @@ fn a_change_of_each_table_goes_from_postgres_to_clean_rows_in_clickhouse() {
     let deleted = worker.done(&["delete", SOURCE]);
     assert!(deleted.contains("brew-postgres deleted") && deleted.contains("pg_drop_replication_slot('highwater')"));
     assert!(worker.done(&["delete", SOURCE]).contains("was not there"));
+
+    // A lost slot stops the connector; a new snapshot is the way on, and brings what was missed.
+    wait_until(DEADLINE, "the slot to be left", || {
+        let active = "select active from pg_replication_slots where slot_name = 'highwater'";
+        (postgres.sql(active) == "f").then_some(())
+    });
+    postgres.sql("select pg_drop_replication_slot('highwater')");
+    postgres.sql("insert into visits (customer_id, shop) values (66, 66)");
+    let lost = worker.refused(&["create", SOURCE]);
+    assert!(lost.contains("brew-postgres failed: ") && lost.contains("no longer available on the server"), "{lost}");
+    assert!(worker.refused(&["status"]).contains("task 0 FAILED"));
+    assert!(worker.done(&["resnapshot", SOURCE]).contains("brew-postgres runs, 1 task"));
+    // The two rows of the table as they are now, beside its two changes from before.
+    arrived("visits", "the new snapshot", 4);
+    clickhouse.insert("visits", &rows(&broker, "brew.analytics.visits"), true);
+    let shops = clickhouse.sql("select groupArray(shop) as shops from (select * from brew.visits_now order by id);");
+    assert_eq!(shops[0]["shops"], serde_json::json!([8, 66]));
     highwater.sigterm();
     assert!(highwater.wait(DEADLINE).success(), "{}", highwater.log());
 }
