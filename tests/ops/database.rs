@@ -24,6 +24,25 @@ pub struct Postgres {
 /// A directory that Postgres' user reaches: it does not run as root, and what is root's may be closed to it.
 struct Below(PathBuf);
 
+impl Below {
+    const PREFIX: &str = "highwater-postgres-";
+
+    fn new(port: u16) -> Result<Self, String> {
+        let root = std::env::temp_dir();
+        // What killed test processes left.
+        for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix(Self::PREFIX).and_then(|rest| rest.split('-').next()) else { continue };
+            if !Path::new("/proc").join(pid).exists() {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let path = root.join(format!("{}{}-{port}", Self::PREFIX, std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
 impl Drop for Below {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -36,8 +55,7 @@ impl Postgres {
         assert!(bin.status.success(), "{}", String::from_utf8_lossy(&bin.stderr));
         let bin = PathBuf::from(String::from_utf8_lossy(&bin.stdout).trim());
         let postgres = on_a_free_port(|port| {
-            let dir = Below(std::env::temp_dir().join(format!("highwater-postgres-{}-{port}", std::process::id())));
-            std::fs::create_dir_all(&dir.0).map_err(|e| e.to_string())?;
+            let dir = Below::new(port)?;
             let (port_text, path) = (port.to_string(), dir.0.to_string_lossy().into_owned());
             let settings = compose::command("postgres");
             let args: Vec<&str> =
