@@ -179,6 +179,11 @@ fn highwaters_commands_are_ones_that_the_binary_has() {
         assert_eq!(port, "9464", "the port that the image's healthcheck asks");
         assert!(files::read("dashboards/prometheus.yml").contains(&format!("{service}:{port}")));
     }
+    let mut words = command("topics");
+    assert!(words.contains(&"--execute".to_owned()), "{words:?}");
+    words.push("--help".into());
+    let out = Command::new(env!("CARGO_BIN_EXE_highwater")).args(&words).output().expect("highwater");
+    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
 #[test]
