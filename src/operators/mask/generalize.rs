@@ -2,7 +2,9 @@
 //!
 //! Exact: decimals are computed as decimals. What is neither a number nor a time that Debezium writes is refused.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use super::rule::PERIODS;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Generalize {
@@ -117,6 +119,22 @@ impl PartialOrd for Decimal {
 
 fn ten(power: u32) -> Option<i128> {
     10i128.checked_pow(power)
+}
+
+impl fmt::Display for Generalize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Generalize::Step(step) => {
+                let mut text = String::new();
+                step.write(&mut text);
+                write!(f, "multiples of {text}")
+            }
+            Generalize::To(period, _) => {
+                let name = PERIODS.get(*period as usize).copied().unwrap_or_default();
+                write!(f, "to the {name}")
+            }
+        }
+    }
 }
 
 impl Unit {
@@ -303,6 +321,14 @@ mod tests {
             assert_eq!(text_of(&step("10"), value), None, "{value}");
         }
         assert_eq!(number_of(&step("10"), &"9".repeat(60)), None);
+    }
+
+    #[test]
+    fn periods_stand_in_the_order_of_their_names() {
+        use Period::*;
+        let names = [Hour, Day, Month, Year, Decade].map(|period| Generalize::To(period, None).to_string());
+        assert_eq!(names, PERIODS.iter().map(|name| format!("to the {name}")).collect::<Vec<_>>()[..]);
+        assert_eq!(step("0.50").to_string(), "multiples of 0.50");
     }
 
     #[test]

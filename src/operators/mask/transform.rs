@@ -1,5 +1,7 @@
 //! A rule with its options, checked and ready to be applied.
 
+use std::fmt;
+
 use super::generalize::Generalize;
 use super::rule::Rule;
 
@@ -50,6 +52,23 @@ impl Transform {
             Self::Generalize(_) => Rule::Generalize,
             Self::IpPrefix(_) => Rule::IpPrefix,
             Self::Drop => Rule::Drop,
+        }
+    }
+}
+
+/// The rule with the options that it goes by, for people: `partial (first 0, last 4)`.
+impl fmt::Display for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule().as_str())?;
+        match self {
+            Self::Hmac { previous: Some(column) } => write!(f, " (under the previous key: {column})"),
+            Self::Partial(Partial { keep_first, keep_last, .. }) => {
+                write!(f, " (first {keep_first}, last {keep_last})")
+            }
+            Self::Replace { rule: Rule::Redact | Rule::Constant, json } => write!(f, " ({json})"),
+            Self::Generalize(generalize) => write!(f, " ({generalize})"),
+            Self::IpPrefix(IpPrefix { v4, v6 }) => write!(f, " ({v4} bits of IPv4, {v6} of IPv6)"),
+            _ => Ok(()),
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A value that is reached into leaves as it came but for the places that rules name: members without a rule go by
 //! `unlisted` as columns do, and a member that a rule names must be there unless the rule is `optional`.
+//!
+//! Names of columns are the table's; names of members are data, and may be somebody's address. No message holds one that
+//! no rule names.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,16 +107,19 @@ impl Members {
         self.members.iter().map(|member| member.place.unmatched()).sum()
     }
 
-    /// Rules that name what is not there, with what they may have meant.
+    /// Rules that name columns which are not there, with what they may have meant.
     pub(super) fn lacking(&self, names: &Names<'_>) -> Option<String> {
+        self.absent(names, |member| {
+            let nearest = self.nearest(&member.name, names);
+            nearest.map(|near| format!(", nearest is {}", json::shown(near))).unwrap_or_default()
+        })
+    }
+
+    fn absent(&self, names: &Names<'_>, meant: impl Fn(&Member) -> String) -> Option<String> {
         let absent = self.members.iter().filter(|member| !member.optional && !names.contains(&member.name));
-        let absent: Vec<String> = absent
-            .map(|member| {
-                let nearest = self.nearest(&member.name, names);
-                let nearest = nearest.map(|near| format!(", nearest is {}", json::shown(near))).unwrap_or_default();
-                format!("{} ({}{nearest})", json::shown(&member.name), member.place.noun())
-            })
-            .collect();
+        let shown =
+            |member: &Member| format!("{} ({}{})", json::shown(&member.name), member.place.noun(), meant(member));
+        let absent: Vec<String> = absent.map(shown).collect();
         (!absent.is_empty()).then(|| listed(&absent))
     }
 
@@ -127,7 +133,7 @@ impl Members {
 
     fn write(&self, path: &str, object: &str, work: &mut Work<'_>, out: &mut Vec<u8>) -> Result<(), BadRecord> {
         let mut names = Names::default();
-        let mut unlisted = Vec::new();
+        let mut unlisted = 0;
         let begin = out.len();
         out.push(b'{');
         for member in json::members(object) {
@@ -136,7 +142,7 @@ impl Members {
                 BadRecord::new(Reason::NotJson, format!("a name in {} holds half a surrogate pair", json::shown(path)))
             })?;
             if !names.insert(name.clone()) {
-                let detail = format!("{} names {} twice", json::shown(path), json::shown(&name));
+                let detail = format!("{} names a member twice", json::shown(path));
                 return Err(BadRecord::new(Reason::DuplicateField, detail));
             }
             // Only for messages and what is reached into deeper: most members are passed over.
@@ -167,13 +173,15 @@ impl Members {
                 }
                 (None, Unlisted::Passthrough) => copy(member.start, member.end),
                 (None, Unlisted::Drop) => work.applied.count(Rule::Drop),
-                (None, Unlisted::Reject) => unlisted.push(json::shown(&inner())),
+                (None, Unlisted::Reject) => unlisted += 1,
             }
         }
-        if !unlisted.is_empty() {
-            return Err(BadRecord::new(Reason::UnlistedColumn, format!("no rule for {}", listed(&unlisted))));
+        if unlisted > 0 {
+            let members = if unlisted == 1 { "a member" } else { "members" };
+            let detail = format!("no rule for {members} of {}", json::shown(path));
+            return Err(BadRecord::new(Reason::UnlistedColumn, detail));
         }
-        if let Some(lacking) = self.lacking(&names) {
+        if let Some(lacking) = self.absent(&names, |_| String::new()) {
             let detail = format!("{} lacks what rules name: {lacking}", json::shown(path));
             return Err(BadRecord::new(Reason::RuleWithoutColumn, detail));
         }

@@ -71,6 +71,8 @@ struct Table {
 struct Field {
     column: String,
     rule: &'static str,
+    /// The rule with its options, for people.
+    text: String,
     optional: bool,
 }
 
@@ -159,7 +161,12 @@ fn table(config: &TableConfig) -> Table {
 }
 
 fn field(field: &FieldRule) -> Field {
-    Field { column: field.path.to_string(), rule: field.transform.rule().as_str(), optional: field.optional }
+    Field {
+        column: field.path.to_string(),
+        rule: field.transform.rule().as_str(),
+        text: field.transform.to_string(),
+        optional: field.optional,
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +181,7 @@ mod tests {
             ("/application", "\"brew\""),
             ("/streams/0/from/topics/1", "\"b.clients\""),
             ("/streams/0/dedup/changelogs/0", "\"brew-customers-b.customers-changelog\""),
-            ("/streams/0/mask/columns/fields/1", r#"{"column":"fax","optional":true,"rule":"drop"}"#),
+            ("/streams/0/mask/columns/fields/1", r#"{"column":"fax","optional":true,"rule":"drop","text":"drop"}"#),
             ("/streams/0/mask/columns/unlisted", "\"reject\""),
             ("/streams/0/dead_letter_topic", "\"brew.dead-letters\""),
             ("/streams/1/mask", "\"none\""),

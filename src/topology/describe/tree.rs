@@ -103,7 +103,7 @@ fn columns(config: &TableConfig) -> Vec<Branch> {
         .map(|field| {
             each(
                 &field.path.to_string(),
-                &format!("{}{}", field.transform.rule().as_str(), if field.optional { ", may be missing" } else { "" }),
+                &format!("{}{}", field.transform, if field.optional { ", may be missing" } else { "" }),
             )
         })
         .collect();

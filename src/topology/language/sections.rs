@@ -71,7 +71,8 @@ section! { HTTP, "http", "The HTTP server", { short: Some("listen"), example: "h
     "listen": Form::Address, "address and port", required = true, example = "127.0.0.1:9464";
 ]}
 
-section! { KEYRING, "keys of a secret", "A secret that is rotated: its keys by id, which `hmac` puts in front of what it leaves", {
+section! { KEYRING, "keys of a secret", "A secret that is rotated: its keys by id, which `hmac` puts in front of what it leaves; of a secret that is a single \
+     value the id is its own name, so the first rotation of `pii` has `keys: { pii: …, pii2: … }`", {
     example: "secrets:\n  pii: { keys: { k1: '${OLD_KEY}', k2: '${NEW_KEY}' }, current: k2 }\n",
 }, [
     "keys": Form::Named("KEY", &Form::Text), "the keys by id", required = true,
