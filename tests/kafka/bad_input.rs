@@ -35,9 +35,11 @@ streams:
     from: bad.people
     steps:
       - dedup
+      - filter: {{ field: note, is_null: false }}
       - mask:
           unlisted: reject
-          fields: {{ id: passthrough, email: hash, full_name: truncate, born: drop, note: passthrough }}
+          fields:
+            {{ id: passthrough, email: hash, full_name: truncate, born: drop, note: passthrough, profile.city: passthrough }}
     to: {name}.people
   small:
     from: bad.small
@@ -79,14 +81,15 @@ fn create_outputs(broker: &Broker, name: &str) {
 
 fn person(id: u64) -> Value {
     json!({ "id": id, "email": format!("{CANARY}-{id}@example.com"), "full_name": format!("Ivan {CANARY}ov"),
-        "born": format!("{CANARY}-born"), "note": "ä\u{1f37a} \"quoted\"" })
+        "born": format!("{CANARY}-born"), "note": "ä\u{1f37a} \"quoted\"",
+        "profile": { "city": "Riga" } })
 }
 
 /// What must leave for a person.
 fn masked(row: &Value, lsn: u64) -> Value {
     let text = |name: &str| row[name].as_str().expect("a text");
     json!({ "id": row["id"], "email": hashed(SECRET, text("email")), "full_name": truncated(text("full_name")),
-        "note": row["note"], "cdc_lsn": lsn, "_deleted": 0 })
+        "note": row["note"], "profile": row["profile"], "cdc_lsn": lsn, "_deleted": 0 })
 }
 
 /// A record that cannot be processed, with the reason.
@@ -153,6 +156,12 @@ fn bad_people() -> Vec<Bad> {
         (Reason::DuplicateField, text.replacen("\"email\":", &format!("\"email\":\"{CANARY}-twice\",\"email\":"), 1)),
         (Reason::DuplicateField, text.replacen("\"email\":", "\"\\u0065mail\":\"x\",\"email\":", 1)),
         (Reason::UnlistedColumn, with_column("new_column")),
+        // Names of members are data.
+        (Reason::UnlistedColumn, with(&|v| v["after"]["profile"][CANARY] = json!(CANARY))),
+        (Reason::RuleWithoutColumn, with(&|v| v["after"]["profile"] = json!({}))),
+        (Reason::DuplicateField, text.replacen("\"city\":", &format!("\"{CANARY}\":1,\"{CANARY}\":2,\"city\":"), 1)),
+        (Reason::WrongType, with(&|v| v["after"]["profile"] = json!(format!("{{{CANARY}")))),
+        (Reason::UnavailableColumn, with(&|v| v["after"]["note"] = json!("__debezium_unavailable_value"))),
         (Reason::RuleWithoutColumn, with(&|v| drop(v["after"].as_object_mut().expect("a row").remove("email")))),
         (Reason::ReservedColumn, with_column("cdc_lsn")),
         (Reason::ReservedColumn, with_column("_deleted")),
