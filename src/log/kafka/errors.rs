@@ -75,6 +75,8 @@ pub fn reaction(call: &str, error: &KafkaError) -> LogError {
             LogError::Stop(format!("{text}: grant the principal Write and Describe on the transactional ids"))
         }
         Some(SaslAuthenticationFailed | UnsupportedVersion | InvalidTransactionTimeout) => LogError::Stop(text),
+        // Not the replication factor: while brokers are starting, there are too few of them for a while.
+        Some(InvalidTopic | InvalidPartitions | InvalidConfig | PolicyViolation) => LogError::Stop(text),
         Some(FencedInstanceId) => {
             LogError::Stop(format!("{text}: another member uses this instance's group.instance.id"))
         }
@@ -102,6 +104,14 @@ mod tests {
         let reaction = fenced().reaction("commit_transaction", second, timeout);
         assert!(matches!(&reaction, LogError::Stop(text) if text.contains("another process")), "{reaction:?}");
         assert!(matches!(fenced().reaction("commit_transaction", 11 * second, timeout), LogError::Restore(_)));
+    }
+
+    #[test]
+    fn what_a_broker_will_never_accept_is_not_tried_again() {
+        let of = |code| reaction("create topic t", &KafkaError::Global(code));
+        assert!(matches!(of(RDKafkaErrorCode::InvalidConfig), LogError::Stop(_)));
+        assert!(matches!(of(RDKafkaErrorCode::PolicyViolation), LogError::Stop(_)));
+        assert!(matches!(of(RDKafkaErrorCode::InvalidReplicationFactor), LogError::Retry(_)));
     }
 
     #[test]
