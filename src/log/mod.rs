@@ -6,6 +6,7 @@
 //!
 //! Errors say by their type what must be done, because with exactly-once the reaction matters more than the cause.
 
+pub mod around;
 pub mod embedded;
 pub mod kafka;
 pub mod lock;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::log::around::{Around, ConsumerAround, ProducerAround};
 use crate::log::{
-    Admin, Appender, Bounds, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing,
-    Producer, Reader, Result, Sent, TopicPartition,
+    Admin, Appender, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Outgoing, Producer, Reader, Result,
+    Sent, TopicPartition,
 };
 use crate::record::Record;
 
@@ -29,18 +30,18 @@ impl Log for CrashingLog {
     }
 
     fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>> {
-        Ok(Box::new(Sipping { consumer: self.log.group_consumer(worker)?, full: self.full.clone() }))
+        Ok(Box::new(Around(Sipping { consumer: self.log.group_consumer(worker)?, full: self.full.clone() })))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
         let producer = self.log.producer(transactional_id)?;
-        Ok(Box::new(Doomed {
+        Ok(Box::new(Around(Doomed {
             log: self.log.clone(),
             producer,
             left: self.transaction,
             sent: Vec::new(),
             full: self.full.clone(),
-        }))
+        })))
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>> {
@@ -90,9 +91,13 @@ impl Doomed {
     }
 }
 
-impl Producer for Doomed {
-    fn init(&mut self, wait: Duration) -> Result<()> {
-        self.producer.init(wait)
+impl ProducerAround for Doomed {
+    fn inner(&self) -> &dyn Producer {
+        &*self.producer
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Producer {
+        &mut *self.producer
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -105,10 +110,6 @@ impl Producer for Doomed {
             self.sent.push((record.topic.to_string(), self.end_of(record.topic)?));
         }
         self.producer.send(record)
-    }
-
-    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()> {
-        self.producer.send_offsets(offsets, who, wait)
     }
 
     fn commit(&mut self, wait: Duration) -> Result<Ended> {
@@ -127,10 +128,6 @@ impl Producer for Doomed {
         self.full.store(false, Ordering::SeqCst);
         self.producer.abort(wait)
     }
-
-    fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
-        self.producer.acknowledged(tp)
-    }
 }
 
 /// Hands over no more than one transaction's records at a time.
@@ -139,9 +136,13 @@ struct Sipping {
     full: Arc<AtomicBool>,
 }
 
-impl GroupConsumer for Sipping {
-    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
-        self.consumer.subscribe(topics)
+impl ConsumerAround for Sipping {
+    fn inner(&self) -> &dyn GroupConsumer {
+        &*self.consumer
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn GroupConsumer {
+        &mut *self.consumer
     }
 
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
@@ -156,49 +157,5 @@ impl GroupConsumer for Sipping {
         });
         self.full.store(seen > 0, Ordering::SeqCst);
         events
-    }
-
-    fn serve(&mut self) -> Vec<Event> {
-        self.consumer.serve()
-    }
-
-    fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.consumer.take(partitions)
-    }
-
-    fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.consumer.release(partitions)
-    }
-
-    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.consumer.pause(partitions)
-    }
-
-    fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
-        self.consumer.resume_at(tp, offset)
-    }
-
-    fn committed(&mut self, partitions: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {
-        self.consumer.committed(partitions, wait)
-    }
-
-    fn membership(&mut self) -> Result<Membership> {
-        self.consumer.membership()
-    }
-
-    fn heard(&self, tp: &TopicPartition) -> Option<Bounds> {
-        self.consumer.heard(tp)
-    }
-
-    fn connected(&self) -> bool {
-        self.consumer.connected()
-    }
-
-    fn positions(&self) -> std::collections::BTreeMap<TopicPartition, i64> {
-        self.consumer.positions()
-    }
-
-    fn leave(&mut self) {
-        self.consumer.leave();
     }
 }

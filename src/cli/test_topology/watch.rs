@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::log::around::{Around, ConsumerAround, ProducerAround};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{
-    Admin, Appender, Bounds, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing,
-    Producer, Reader, Result, Sent, TopicPartition,
+    Admin, Appender, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Producer, Reader, Result,
+    TopicPartition,
 };
 use crate::record::Record;
 use crate::topology::scenario::Crash;
@@ -64,11 +65,13 @@ impl Log for Watched {
     }
 
     fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>> {
-        Ok(Box::new(WatchedConsumer { inner: self.log.group_consumer(worker)?, watch: self.watch.clone() }))
+        let (inner, watch) = (self.log.group_consumer(worker)?, self.watch.clone());
+        Ok(Box::new(Around(WatchedConsumer { inner, watch })))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(WatchedProducer { inner: self.log.producer(transactional_id)?, watch: self.watch.clone() }))
+        let (inner, watch) = (self.log.producer(transactional_id)?, self.watch.clone());
+        Ok(Box::new(Around(WatchedProducer { inner, watch })))
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>> {
@@ -105,23 +108,19 @@ impl WatchedConsumer {
     }
 }
 
-impl GroupConsumer for WatchedConsumer {
-    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
-        self.inner.subscribe(topics)
+impl ConsumerAround for WatchedConsumer {
+    fn inner(&self) -> &dyn GroupConsumer {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn GroupConsumer {
+        &mut *self.inner
     }
 
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
         let events = self.inner.poll(max, wait, visit);
         self.look();
         events
-    }
-
-    fn serve(&mut self) -> Vec<Event> {
-        self.inner.serve()
-    }
-
-    fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.inner.take(partitions)
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
@@ -138,30 +137,6 @@ impl GroupConsumer for WatchedConsumer {
         self.inner.resume_at(tp, offset)?;
         self.watch.seen().positions.insert(tp.clone(), offset);
         Ok(())
-    }
-
-    fn committed(&mut self, partitions: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {
-        self.inner.committed(partitions, wait)
-    }
-
-    fn membership(&mut self) -> Result<Membership> {
-        self.inner.membership()
-    }
-
-    fn heard(&self, tp: &TopicPartition) -> Option<Bounds> {
-        self.inner.heard(tp)
-    }
-
-    fn connected(&self) -> bool {
-        self.inner.connected()
-    }
-
-    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
-        self.inner.positions()
-    }
-
-    fn leave(&mut self) {
-        self.inner.leave();
     }
 }
 
@@ -182,23 +157,19 @@ impl WatchedProducer {
     }
 }
 
-impl Producer for WatchedProducer {
-    fn init(&mut self, wait: Duration) -> Result<()> {
-        self.inner.init(wait)
+impl ProducerAround for WatchedProducer {
+    fn inner(&self) -> &dyn Producer {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Producer {
+        &mut *self.inner
     }
 
     fn begin(&mut self) -> Result<()> {
         self.inner.begin()?;
         self.watch.seen().open = true;
         Ok(())
-    }
-
-    fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
-        self.inner.send(record)
-    }
-
-    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()> {
-        self.inner.send_offsets(offsets, who, wait)
     }
 
     fn commit(&mut self, wait: Duration) -> Result<Ended> {
@@ -216,9 +187,5 @@ impl Producer for WatchedProducer {
     fn abort(&mut self, wait: Duration) -> Result<Ended> {
         let ended = self.inner.abort(wait)?;
         Ok(self.ended(ended))
-    }
-
-    fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
-        self.inner.acknowledged(tp)
     }
 }
