@@ -197,4 +197,6 @@ fn without_key(field: &FieldRule, keys: Option<&Keyring>) -> Option<String> {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ fn plain(rule: Rule) -> Transform {
     }
 }
 
-fn fields(rules: &[(&str, Rule)], unlisted: Unlisted) -> TableConfig {
+pub(super) fn fields(rules: &[(&str, Rule)], unlisted: Unlisted) -> TableConfig {
     let field = |(path, rule): &(&str, Rule)| FieldRule {
         path: match path.trim_end_matches('?') {
             "" => Path::column(""),
@@ -39,6 +39,10 @@ fn try_new(rules: Rules, secret: Option<&str>) -> Result<Mask, String> {
     Mask::new(Config { rules, keys, unavailable_value: UNAVAILABLE_VALUE.into() })
 }
 
+pub(super) fn mask_of(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
+    mask(rules, unlisted)
+}
+
 fn mask(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
     try_new(Rules::Fields(fields(rules, unlisted)), Some("s3cr3t")).unwrap()
 }
@@ -48,7 +52,7 @@ fn envelope(op: &str, row: &str) -> String {
     format!(r#"{{"op":"{op}","{field}":{row},"source":{{"table":"people"}}}}"#)
 }
 
-fn run(mask: &mut Mask, op: &str, row: &str) -> Result<String, BadRecord> {
+pub(super) fn run(mask: &mut Mask, op: &str, row: &str) -> Result<String, BadRecord> {
     let envelope = envelope(op, row);
     let Decoded::Change(change) = decode(Some(envelope.as_bytes())).unwrap() else { panic!("no change") };
     let mut out = b"left over".to_vec();
