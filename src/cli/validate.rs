@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::file_arg::FileArg;
+use super::tell;
 use crate::topology::{Diagnostics, Mode, Topology, process_env};
 
 /// The exit code of a wrong configuration (EX_CONFIG of sysexits.h).
@@ -37,9 +38,9 @@ enum Output {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let (found, ok) = match Topology::load(args.file.path(), Mode::Check, &process_env) {
-        Ok(loaded) => (loaded.warnings, true),
-        Err(found) => (found, false),
+    let (found, ok, unset) = match Topology::load(args.file.path(), Mode::Check, &process_env) {
+        Ok(loaded) => (loaded.warnings, true, loaded.unresolved),
+        Err(found) => (found, false, Vec::new()),
     };
     let text = match args.output {
         Output::Text => format!("{}{}", found.render(colours(&std::io::stdout())), ending(&found)),
@@ -47,6 +48,10 @@ pub fn run(args: &Args) -> ExitCode {
         Output::Json => format!("{:#}\n", found.json()),
     };
     let printed = print(&text);
+    if args.output == Output::Text && !unset.is_empty() {
+        let names = unset.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        tell(format_args!("note: not set here, and `run` needs it: secret {names}"));
+    }
     if ok { printed } else { ExitCode::from(CONFIG) }
 }
 

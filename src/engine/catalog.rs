@@ -138,7 +138,21 @@ impl Survey<'_> {
         Ok(Some(Changelog { topic, info: found }))
     }
 
+    /// Nobody else can make topics while this process has the log.
+    fn is_alone(&self) -> bool {
+        self.admin.creation_hint("", 1).is_none()
+    }
+
     fn outputs(&mut self) -> Result<()> {
+        if self.is_alone() && self.catalog.sources.is_empty() {
+            let missing = self.catalog.missing.join(", ");
+            let missing = if missing.is_empty() { "that the pattern matches".to_owned() } else { missing };
+            self.faults.push(format!(
+                "there is no source topic ({missing}) on the embedded log, and no other process can write one while this \
+                 one has it. Way out: `highwater produce TOPIC --embedded < FILE`, then run again"
+            ));
+            return Ok(());
+        }
         let mut wanted: BTreeMap<String, i32> = BTreeMap::new();
         for (topic, source) in &self.catalog.sources {
             let stream = &self.topology.streams[source.stream];
@@ -147,7 +161,11 @@ impl Survey<'_> {
                 *partitions = source.info.partitions.max(*partitions);
             }
         }
-        for stream in &self.topology.streams {
+        // Of a log that only this process has, topics that are not there will not come: how wide their outputs are to be is
+        // for the run that finds them.
+        let read = |index: usize| self.catalog.sources.values().any(|source| source.stream == index);
+        let alone = self.is_alone();
+        for (_, stream) in self.topology.streams.iter().enumerate().filter(|(index, _)| !alone || read(*index)) {
             match &stream.to {
                 Target::ByTable(tables) => tables.values().for_each(|t| {
                     wanted.entry(t.clone()).or_insert(1);

@@ -10,7 +10,7 @@ use crate::operators::mask::Rule;
 use crate::record::Reason;
 use crate::record::position::Rise;
 use crate::store::Database;
-use crate::telemetry::{self, Health, Known, Metrics};
+use crate::telemetry::{self, Health, Known, Metrics, names};
 use crate::topology::Topology;
 
 use super::catalog::Catalog;
@@ -111,7 +111,21 @@ impl Instance {
             // Panics were caught inside.
             let _ = thread.join();
         }
+        self.sum_up();
         outcome
+    }
+
+    /// What became of the records, for whoever stopped it.
+    fn sum_up(&self) {
+        let total = |counter| self.shared.metrics.total(counter);
+        tracing::info!(
+            records_in = total(names::RECORDS_IN),
+            records_out = total(names::RECORDS_OUT),
+            dropped = total(names::DEDUP_DROPPED),
+            skipped = total(names::RECORDS_SKIPPED),
+            dead_letters = total(names::DEAD_LETTERS),
+            "stopped"
+        );
     }
 
     /// Transactions that workers of an earlier, larger instance left open would hold their partitions until they time out.

@@ -160,6 +160,14 @@ impl Metrics {
         StreamMetrics::new(&self.stream, stream, &self.known)
     }
 
+    /// A counter over all its labels.
+    pub fn total(&self, counter: names::Name) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == counter.name);
+        let each = family.into_iter().flat_map(|family| family.get_metric());
+        each.map(|metric| metric.get_counter().get_value() as u64).sum()
+    }
+
     /// A source partition's lag, as long as the handle is held.
     pub fn partition(&self, topic: &str, partition: i32) -> PartitionMetrics {
         let labels = &[topic, &partition.to_string()];

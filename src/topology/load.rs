@@ -1,6 +1,6 @@
 //! From a path to a checked topology.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::diagnostics::Diagnostics;
@@ -111,6 +111,7 @@ pub(super) fn reader<'a>(dir: &Path, mode: Mode, env: Env<'a>) -> Reader<'a> {
         dir: dir.to_owned(),
         out: Diagnostics::default(),
         secrets: BTreeMap::new(),
+        rings: BTreeSet::new(),
         unresolved: Vec::new(),
         given: BTreeMap::new(),
     }

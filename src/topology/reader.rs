@@ -1,6 +1,6 @@
 //! Reads the tree field by field and collects what is wrong, so that one run shows every error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Mode;
@@ -19,6 +19,8 @@ pub(super) struct Reader<'a> {
     pub out: Diagnostics,
     /// By name; `None` where the declaration is wrong, which has been reported.
     pub secrets: BTreeMap<String, Option<Keyring>>,
+    /// Those of them that list their keys.
+    pub rings: BTreeSet<String>,
     /// Secrets that are not known in [`Mode::Check`].
     pub unresolved: Vec<String>,
     /// The secrets of the scenario, in [`Mode::Test`].

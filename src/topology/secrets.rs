@@ -16,6 +16,7 @@ impl Reader<'_> {
         if !matches!(entry.value.value, Value::Map(_)) {
             return self.secret(name, &entry.value, at).map(|secret| Keyring::of(name, secret));
         }
+        self.rings.insert(name.clone());
         let what = format!("secret `{name}`");
         let fields = self.fields(&entry.value, at, &what, super::language::KEYRING.names)?;
         let section = fields.require(self, "keys", "its keys by id: `keys: { k1: ${OLD}, k2: ${NEW} }`")?;
@@ -148,10 +149,9 @@ impl Reader<'_> {
     /// What a scenario may give: secrets by name, keys as `secret.key`.
     pub fn givable(&self) -> impl Iterator<Item = String> {
         self.secrets.iter().filter_map(|(name, ring)| Some((name, ring.as_ref()?))).flat_map(|(name, ring)| {
-            [Some(&ring.current), ring.previous.as_ref()].into_iter().flatten().map(move |key| match key.id == *name {
-                true => name.clone(),
-                false => format!("{name}.{}", key.id),
-            })
+            let lists_keys = self.rings.contains(name);
+            let keys = [Some(&ring.current), ring.previous.as_ref()].into_iter().flatten();
+            keys.map(move |key| if lists_keys { format!("{name}.{}", key.id) } else { name.clone() })
         })
     }
 

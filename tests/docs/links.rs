@@ -65,5 +65,5 @@ fn every_document_is_reached_from_the_readme() {
 #[test]
 fn the_readme_is_short() {
     let lines = page("README.md").prose.len();
-    assert!(lines < 200, "{lines} lines");
+    assert!(lines < 210, "{lines} lines");
 }

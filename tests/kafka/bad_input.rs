@@ -39,7 +39,7 @@ streams:
       - mask:
           unlisted: reject
           fields:
-            {{ id: passthrough, email: hash, full_name: truncate, born: drop, note: passthrough, profile.city: passthrough }}
+            {{ id: passthrough, email: hash, full_name: truncate, born: drop, note: passthrough, profile.city: truncate }}
     to: {name}.people
   small:
     from: bad.small
@@ -89,7 +89,7 @@ fn person(id: u64) -> Value {
 fn masked(row: &Value, lsn: u64) -> Value {
     let text = |name: &str| row[name].as_str().expect("a text");
     json!({ "id": row["id"], "email": hashed(SECRET, text("email")), "full_name": truncated(text("full_name")),
-        "note": row["note"], "profile": row["profile"], "cdc_lsn": lsn, "_deleted": 0 })
+        "note": row["note"], "profile": { "city": "R." }, "cdc_lsn": lsn, "_deleted": 0 })
 }
 
 /// A record that cannot be processed, with the reason.

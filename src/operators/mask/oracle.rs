@@ -104,8 +104,11 @@ fn leaves(rules: &[Below<'_>], value: &Value, unlisted: Unlisted) -> Result<Opti
 }
 
 fn of_members(rules: &[Below<'_>], members: &Map<String, Value>, unlisted: Unlisted) -> Result<Map<String, Value>, ()> {
-    let missing =
-        |rule: &Below<'_>| !rule.optional && rule.steps.first().is_some_and(|name| !members.contains_key(*name));
+    // What passes as it is, is not demanded.
+    let missing = |rule: &Below<'_>| {
+        let passes = rule.rule == Rule::Passthrough && rule.steps.len() == 1;
+        !rule.optional && !passes && rule.steps.first().is_some_and(|name| !members.contains_key(*name))
+    };
     if rules.iter().any(missing) {
         return Err(());
     }

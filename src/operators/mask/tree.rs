@@ -59,6 +59,15 @@ pub(super) struct Work<'a> {
     pub unlisted: Unlisted,
 }
 
+impl Member {
+    /// What is missing under `passthrough` cannot leak by a typo: its real name has no rule, and goes by `unlisted`. So rows
+    /// from before a column was added pass.
+    fn is_demanded(&self) -> bool {
+        let passes = matches!(&self.place, Place::Leaf(Leaf { transform: Transform::Passthrough, .. }));
+        !self.optional && !passes
+    }
+}
+
 impl Members {
     /// Fails where it would be a matter of luck which of two rules holds.
     pub fn insert(&mut self, field: &FieldRule) -> Result<(), String> {
@@ -116,7 +125,7 @@ impl Members {
     }
 
     fn absent(&self, names: &Names<'_>, meant: impl Fn(&Member) -> String) -> Option<String> {
-        let absent = self.members.iter().filter(|member| !member.optional && !names.contains(&member.name));
+        let absent = self.members.iter().filter(|member| member.is_demanded() && !names.contains(&member.name));
         let shown =
             |member: &Member| format!("{} ({}{})", json::shown(&member.name), member.place.noun(), meant(member));
         let absent: Vec<String> = absent.map(shown).collect();

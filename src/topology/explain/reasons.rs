@@ -65,7 +65,8 @@ pub(super) fn of(reason: Reason) -> Explanation {
             "a column without a rule",
             "The row has a column that no rule names, and the stream says `unlisted: reject`: somebody added a column to the \
              table.",
-            "Give the column a rule, `passthrough` if it is harmless; then send the dead letters' records again.",
+            "Give the column a rule: `passthrough` if it is harmless, else one with `optional: true`, because rows from before the \
+             column lack it; then send the dead letters' records again.",
             "mask: { unlisted: reject, fields: { id: passthrough } }\n{\"id\":1,\"iban\":\"LV80\"}",
             "mask: { unlisted: reject, fields: { id: passthrough, iban: hash } }\n{\"id\":1,\"iban\":\"LV80\"}",
         ),

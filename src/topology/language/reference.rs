@@ -23,7 +23,8 @@ A rule alone, `email: hmac`, or with options, `email: { rule: hmac, optional: tr
 error. Null stays null under every rule but `drop`, and so does the connector's placeholder for an unchanged out-of-line
 column: neither is a value. What a rule cannot process goes by `on_error`, whole row and all; it never passes as it is.
 
-A rule whose column a row lacks stops the row as well, because it may be a typo that leaks: `optional: true` lifts that.
+A rule whose column a row lacks stops the row as well, because it may be a typo that leaks: `optional: true` lifts that,
+and `passthrough` does not ask for its column at all.
 Rules are for paths, too: `address.street`, `contacts[].phone`, `tags[]`, also into text that holds JSON (what Debezium
 makes of json and jsonb); members without a rule go by `unlisted`, as columns do. A backslash takes the meaning from a dot.
 
