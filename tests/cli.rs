@@ -200,3 +200,20 @@ fn a_closed_pipe_is_no_failure() {
     let out = command.output().expect("highwater");
     assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr)), (Some(0), "".into()));
 }
+
+/// No other process can write a topic while this one has the log: to wait for one would be to wait for ever.
+#[test]
+fn a_run_without_a_source_on_the_embedded_log_says_so() {
+    let text =
+        "application: app\nembedded: log\nstreams:\n  rows: { from: in, steps: [dedup, { mask: none }], to: out }\n";
+    let (_dir, path) = directory(&[("topology.yaml", text)]);
+    let said = highwater(&path, &["run"], &[]).ended(1);
+    assert!(
+        said.stderr.contains("no source topic (in)") && said.stderr.contains("highwater produce"),
+        "{}",
+        said.stderr
+    );
+    // Nothing was made that would be too narrow later.
+    let said = highwater(&path, &["consume", "out", "--embedded"], &[]).ended(1);
+    assert!(said.stderr.contains("no topic `out`"), "{}", said.stderr);
+}

@@ -327,6 +327,18 @@ mod tests {
         ] {
             assert_eq!(secret(declared, head).as_deref(), Some(want), "{declared} {head}");
         }
+        // A key of a ring goes by its full name, whatever it is called.
+        let ring =
+            topology("a", "x").replace("pii: 'x'", "pii: { keys: { pii: '${PATH}', k2: '${PATH}' }, current: pii }");
+        std::fs::write(dir.join("topology.yaml"), ring.replace("hash", "hmac")).unwrap();
+        let keys = load(&format!("secrets: {{ pii.pii: one, pii.k2: two }}\n{REST}"), &dir, None)
+            .topology
+            .streams
+            .remove(0)
+            .mask
+            .keys;
+        let secrets = keys.map(|keys| (keys.current.secret, keys.previous.unwrap().secret));
+        assert_eq!(secrets, Some((Secret::new("one"), Secret::new("two"))));
         let text = format!("env: {{ IN: elsewhere }}\n{}", REST.replace("topic: in", "topic: elsewhere"));
         assert!(load(&text, &dir, None).topology.streams[0].reads("elsewhere"));
         std::fs::remove_dir_all(dir).unwrap();
