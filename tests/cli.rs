@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -207,12 +208,19 @@ fn a_run_without_a_source_on_the_embedded_log_says_so() {
     let text =
         "application: app\nembedded: log\nstreams:\n  rows: { from: in, steps: [dedup, { mask: none }], to: out }\n";
     let (_dir, path) = directory(&[("topology.yaml", text)]);
-    let said = highwater(&path, &["run"], &[]).ended(1);
-    assert!(
-        said.stderr.contains("no source topic (in)") && said.stderr.contains("highwater produce"),
-        "{}",
-        said.stderr
-    );
+    let mut run = Command::new(env!("CARGO_BIN_EXE_highwater"));
+    let mut run =
+        run.arg("run").current_dir(&path).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("highwater");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while run.try_wait().expect("a child").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let waits = run.try_wait().expect("a child").is_none();
+    run.kill().ok(); // gone already, if all is well
+    let out = run.wait_with_output().expect("its output");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(!waits && out.status.code() == Some(1), "{said}");
+    assert!(said.contains("no source topic (in)") && said.contains("highwater produce"), "{said}");
     // Nothing was made that would be too narrow later.
     let said = highwater(&path, &["consume", "out", "--embedded"], &[]).ended(1);
     assert!(said.stderr.contains("no topic `out`"), "{}", said.stderr);
