@@ -97,7 +97,8 @@ pub fn run(args: &Args) -> ExitCode {
     let flag = if path == Path::new("topology.yaml") { String::new() } else { format!(" -f {}", path.display()) };
     print(&format!(
         "wrote {}{schema}\n\nnext, when it says what you mean:\n  highwater topology validate{flag}\n  \
-         highwater mask STREAM{flag} < rows.jsonl\n  highwater topics create{flag}\n  highwater run{flag}\n\nor without a broker: highwater run --embedded{flag}\n",
+         highwater mask STREAM{flag} < rows.jsonl\n  highwater topics create{flag}\n  highwater run{flag}\n\n\
+         or without a broker: highwater run --embedded{flag}\n",
         path.display()
     ))
 }

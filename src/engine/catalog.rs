@@ -72,7 +72,7 @@ impl Survey<'_> {
             let topics: Vec<String> = match &stream.source {
                 Source::Topics(topics) => topics.clone(),
                 Source::Pattern(_) => {
-                    existing.iter().filter(|t| stream.reads(t) && !self.internal(t)).cloned().collect()
+                    existing.iter().filter(|t| stream.reads(t) && !self.topology.is_internal(t)).cloned().collect()
                 }
             };
             for topic in topics {
@@ -84,12 +84,6 @@ impl Survey<'_> {
             }
         }
         routes
-    }
-
-    /// Kafka's own topics and our changelogs may match a generous pattern; they are nobody's input.
-    fn internal(&self, topic: &str) -> bool {
-        let ours = topic.strip_prefix(&self.topology.application).is_some_and(|rest| rest.starts_with('-'));
-        topic.starts_with("__") || (ours && topic.ends_with("-changelog"))
     }
 
     fn source(&mut self, topic: String, stream: usize) -> Result<()> {
@@ -144,7 +138,8 @@ impl Survey<'_> {
     }
 
     fn outputs(&mut self) -> Result<()> {
-        if self.is_alone() && self.catalog.sources.is_empty() {
+        let alone = self.is_alone();
+        if alone && self.catalog.sources.is_empty() {
             let missing = self.catalog.missing.join(", ");
             let missing = if missing.is_empty() { "that the pattern matches".to_owned() } else { missing };
             self.faults.push(format!(
@@ -164,7 +159,6 @@ impl Survey<'_> {
         // Of a log that only this process has, topics that are not there will not come: how wide their outputs are to be is
         // for the run that finds them.
         let read = |index: usize| self.catalog.sources.values().any(|source| source.stream == index);
-        let alone = self.is_alone();
         for (_, stream) in self.topology.streams.iter().enumerate().filter(|(index, _)| !alone || read(*index)) {
             match &stream.to {
                 Target::ByTable(tables) => tables.values().for_each(|t| {

@@ -118,21 +118,16 @@ impl Filter {
 
     /// `sent`: whether the readers have the key's row; None where no state tells (no key, or no `dedup`).
     pub fn judge(&self, row: &str, is_delete: bool, sent: Option<bool>) -> Result<Passage, BadRecord> {
-        let passage = match (sent.filter(|_| self.mode == Mode::Change), is_delete) {
-            (Some(true), true) => Passage::Deleted,
-            (Some(false), true) => Passage::Withheld,
-            (Some(sent), false) => match (self.holds(row)?, sent) {
-                (true, _) => Passage::Row,
-                (false, true) => Passage::Deleted,
-                (false, false) => Passage::Withheld,
-            },
-            (None, _) => match (self.holds(row)?, is_delete) {
-                (true, true) => Passage::Deleted,
-                (true, false) => Passage::Row,
-                (false, _) => Passage::Withheld,
-            },
-        };
-        Ok(passage)
+        let sent = sent.filter(|_| self.mode == Mode::Change);
+        if let (true, Some(sent)) = (is_delete, sent) {
+            return Ok(if sent { Passage::Deleted } else { Passage::Withheld });
+        }
+        Ok(match (self.holds(row)?, is_delete) {
+            (true, false) => Passage::Row,
+            (true, true) => Passage::Deleted,
+            (false, _) if sent == Some(true) => Passage::Deleted,
+            (false, _) => Passage::Withheld,
+        })
     }
 
     fn holds(&self, row: &str) -> Result<bool, BadRecord> {
@@ -241,11 +236,7 @@ impl Filter {
     fn is_placeholder(&self, path: &Path, value: &str) -> Result<bool, BadRecord> {
         Ok(match Kind::of(value) {
             Kind::Text => self.unavailable.is_text(&text_of(path, value)?),
-            Kind::Array | Kind::Object => {
-                let mut compact = Vec::new();
-                json::compact(value, &mut compact);
-                std::str::from_utf8(&compact).is_ok_and(|compact| self.unavailable.is_nested(compact))
-            }
+            Kind::Array | Kind::Object => self.unavailable.is_array_or_object(value, &mut Vec::new()),
             _ => false,
         })
     }
@@ -256,9 +247,7 @@ fn member<'o>(object: &'o str, name: &str) -> Result<Option<&'o str>, BadRecord>
     let mut found = None;
     for member in json::members(object) {
         let member = member?;
-        let is_it =
-            member.name == name || (member.name.contains('\\') && json::text(member.name).is_ok_and(|n| n == name));
-        if is_it && found.replace(member.value).is_some() {
+        if member.is_named(name) && found.replace(member.value).is_some() {
             return Err(BadRecord::new(Reason::DuplicateField, format!("the row names {} twice", json::shown(name))));
         }
     }
@@ -266,8 +255,7 @@ fn member<'o>(object: &'o str, name: &str) -> Result<Option<&'o str>, BadRecord>
 }
 
 fn text_of<'v>(path: &Path, value: &'v str) -> Result<Cow<'v, str>, BadRecord> {
-    let half = || BadRecord::new(Reason::NotJson, format!("{} holds half a surrogate pair", shown(path)));
-    json::text(json::quoted(value).unwrap_or_default()).map_err(|_| half())
+    json::text(json::quoted(value).unwrap_or_default()).map_err(|_| json::half_a_pair(&path.to_string()))
 }
 
 fn did_not_come(path: &Path) -> BadRecord {

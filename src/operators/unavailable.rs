@@ -35,8 +35,14 @@ impl Unavailable {
         self.texts.iter().any(|one| one == text)
     }
 
-    /// Whether an array or object is the placeholder; `compact` is its text without whitespace.
-    pub fn is_nested(&self, compact: &str) -> bool {
+    /// Whether an array or object is the placeholder. Leaves its text without whitespace in `compact`.
+    pub fn is_array_or_object(&self, value: &str, compact: &mut Vec<u8>) -> bool {
+        compact.clear();
+        json::compact(value, compact);
+        std::str::from_utf8(compact).is_ok_and(|compact| self.is_nested(compact))
+    }
+
+    fn is_nested(&self, compact: &str) -> bool {
         let mut members = json::members(compact);
         let (Some(Ok(only)), None) = (members.next(), members.next()) else {
             return !self.texts.is_empty() && compact == self.numbers;

@@ -76,6 +76,13 @@ pub struct Member<'a> {
     pub end: usize,
 }
 
+impl Member<'_> {
+    /// However its name is written.
+    pub fn is_named(&self, name: &str) -> bool {
+        text(self.name).is_ok_and(|own| own == name)
+    }
+}
+
 /// Walks the members of a validated object, or the elements of a validated array, in their order.
 #[inline]
 pub fn members(text: &str) -> Members<'_> {
@@ -237,6 +244,11 @@ pub fn text(raw: &str) -> Result<Cow<'_, str>, LoneSurrogate> {
     let mut out = String::with_capacity(raw.len());
     unescape(raw, &mut out)?;
     Ok(Cow::Owned(out))
+}
+
+/// Of text that cannot be decoded; `place` is where it stands.
+pub fn half_a_pair(place: &str) -> BadRecord {
+    BadRecord::new(Reason::NotJson, format!("{} holds half a surrogate pair", shown(place)))
 }
 
 /// Appends the decoded text of `raw`, the text between a string's quotes.

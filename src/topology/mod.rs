@@ -144,6 +144,12 @@ impl Topology {
         changelog(&self.application, stream, source_topic)
     }
 
+    /// Kafka's own topics and our changelogs may match a generous pattern; they are nobody's input.
+    pub fn is_internal(&self, topic: &str) -> bool {
+        let ours = topic.strip_prefix(&self.application).is_some_and(|rest| rest.starts_with('-'));
+        topic.starts_with("__") || (ours && topic.ends_with("-changelog"))
+    }
+
     /// The stream that reads a topic; a checked topology has at most one for each literal topic.
     pub fn reader_of(&self, topic: &str) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.reads(topic))

@@ -109,7 +109,7 @@ fn wrapped(row: &str, table: &str) -> String {
 fn find<'a>(object: &'a str, name: &str) -> Result<Option<&'a str>, BadRecord> {
     for member in json::members(object) {
         let member = member?;
-        if json::text(member.name).is_ok_and(|text| text == name) {
+        if member.is_named(name) {
             return Ok(Some(member.value));
         }
     }

@@ -202,8 +202,11 @@ impl<'t> Survey<'t, '_> {
             let mut topics: BTreeSet<String> =
                 stream.source.possible_topics().unwrap_or_default().into_iter().collect();
             if let (Source::Pattern(_), None) = (&stream.source, stream.source.possible_topics()) {
-                topics =
-                    existing.iter().filter(|topic| stream.reads(topic) && !self.is_internal(topic)).cloned().collect();
+                topics = existing
+                    .iter()
+                    .filter(|topic| stream.reads(topic) && !self.topology.is_internal(topic))
+                    .cloned()
+                    .collect();
                 self.plan.notes.push(format!(
                     "stream {} reads by a pattern that leaves its topics open: only those that are there are planned for",
                     stream.name
@@ -232,12 +235,6 @@ impl<'t> Survey<'t, '_> {
             sources.insert(topic, Known { stream, partitions, limit });
         }
         Ok(sources)
-    }
-
-    /// Kafka's own topics and changelogs may match a generous pattern; they are nobody's input.
-    fn is_internal(&self, topic: &str) -> bool {
-        let ours = topic.strip_prefix(&self.topology.application).is_some_and(|rest| rest.starts_with('-'));
-        topic.starts_with("__") || (ours && topic.ends_with("-changelog"))
     }
 
     /// Each with the most partitions and the largest records of what goes into it.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::tests::{fields, mask_of, run};
+use super::tests::{fields, mask as mask_of, run};
 use super::{Members, Rule, Unlisted};
 
 /// Xorshift: the same cases in every run.

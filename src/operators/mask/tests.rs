@@ -39,11 +39,7 @@ fn try_new(rules: Rules, secret: Option<&str>) -> Result<Mask, String> {
     Mask::new(Config { rules, keys, unavailable_value: UNAVAILABLE_VALUE.into() })
 }
 
-pub(super) fn mask_of(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
-    mask(rules, unlisted)
-}
-
-fn mask(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
+pub(super) fn mask(rules: &[(&str, Rule)], unlisted: Unlisted) -> Mask {
     try_new(Rules::Fields(fields(rules, unlisted)), Some("s3cr3t")).unwrap()
 }
 

@@ -263,7 +263,7 @@ impl Place {
         match (self, Kind::of(value)) {
             (_, Kind::Null) => out.extend_from_slice(value.as_bytes()),
             (_, Kind::Text) => self.write_text(path, value, work, out)?,
-            (_, Kind::Array | Kind::Object) if work.values.is_placeholder(path, value)? => {
+            (_, Kind::Array | Kind::Object) if work.values.is_unavailable(value) => {
                 out.extend_from_slice(value.as_bytes());
             }
             (Place::Members(members), Kind::Object) => members.write(path, value, work, out)?,
@@ -298,13 +298,11 @@ impl Place {
     /// Text that holds JSON, as Debezium sends json and jsonb. Text that does not is refused: nobody could say what in
     /// it a rule was for.
     fn write_text(&self, path: &str, value: &str, work: &mut Work<'_>, out: &mut Vec<u8>) -> Result<(), BadRecord> {
-        if work.values.is_placeholder(path, value)? {
+        let text = json::text(json::quoted(value).unwrap_or_default()).map_err(|_| json::half_a_pair(path))?;
+        if work.values.is_unavailable_text(&text) {
             out.extend_from_slice(value.as_bytes());
             return Ok(());
         }
-        let text = json::quoted(value).and_then(|raw| json::text(raw).ok()).ok_or_else(|| {
-            BadRecord::new(Reason::NotJson, format!("{} holds half a surrogate pair", json::shown(path)))
-        })?;
         let held = json::parse(&text).map_err(|bad| {
             let detail = format!("{} is text that rules reach into as JSON: {}", json::shown(path), bad.detail);
             BadRecord::new(Reason::WrongType, detail)

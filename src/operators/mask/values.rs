@@ -199,7 +199,7 @@ impl Values {
         match Kind::of(value) {
             Kind::Null => return Ok(None),
             Kind::Text => {}
-            Kind::Array | Kind::Object if is_unavailable(value, &self.unavailable, &mut self.nested) => {
+            Kind::Array | Kind::Object if self.unavailable.is_array_or_object(value, &mut self.nested) => {
                 return Ok(None);
             }
             kind => {
@@ -216,9 +216,14 @@ impl Values {
         Ok(hashed(value, path, &self.unavailable, &mut self.text, &mut self.nested)?.is_none())
     }
 
-    /// Whether a text, array or object stands for "unchanged".
-    pub fn is_placeholder(&mut self, path: &str, value: &str) -> Result<bool, BadRecord> {
-        Ok(Kind::of(value) != Kind::Null && self.says_nothing(path, value)?)
+    /// Whether a decoded text is the placeholder.
+    pub fn is_unavailable_text(&self, text: &str) -> bool {
+        self.unavailable.is_text(text)
+    }
+
+    /// Whether an array or object is.
+    pub fn is_unavailable(&mut self, value: &str) -> bool {
+        self.unavailable.is_array_or_object(value, &mut self.nested)
     }
 }
 
@@ -236,16 +241,9 @@ fn hashed<'a>(
             let text = decoded(path, value, text)?;
             (!unavailable.is_text(text)).then_some(text.as_bytes())
         }
-        Kind::Array | Kind::Object => (!is_unavailable(value, unavailable, nested)).then_some(nested),
+        Kind::Array | Kind::Object => (!unavailable.is_array_or_object(value, nested)).then_some(nested),
         Kind::Number | Kind::Bool => Some(value.as_bytes()),
     })
-}
-
-/// Leaves the value's compact text in `nested`.
-fn is_unavailable(value: &str, unavailable: &Unavailable, nested: &mut Vec<u8>) -> bool {
-    nested.clear();
-    json::compact(value, nested);
-    std::str::from_utf8(nested).is_ok_and(|compact| unavailable.is_nested(compact))
 }
 
 /// A string value's text; `buffer` is used only where it has escapes.
@@ -255,13 +253,8 @@ fn decoded<'a>(column: &str, value: &'a str, buffer: &'a mut String) -> Result<&
         return Ok(raw);
     }
     buffer.clear();
-    match json::unescape(raw, buffer) {
-        Ok(()) => Ok(buffer),
-        Err(_) => {
-            let detail = format!("{} holds half a surrogate pair", json::shown(column));
-            Err(BadRecord::new(Reason::NotJson, detail))
-        }
-    }
+    json::unescape(raw, buffer).map_err(|_| json::half_a_pair(column))?;
+    Ok(buffer)
 }
 
 #[cfg(test)]
