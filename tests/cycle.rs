@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use highwater::engine::catalog::Catalog;
 use highwater::engine::clock::Clock;
-use highwater::engine::worker::{Shared, Status, Worker};
+use highwater::engine::shared::Shared;
+use highwater::engine::worker::{Status, Worker};
 use highwater::log::*;
 use highwater::record::{NoHeaders, Record};
 use highwater::store::Database;

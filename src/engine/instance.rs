@@ -17,7 +17,8 @@ use super::catalog::Catalog;
 use super::clock::{Clock, SystemClock};
 use super::cluster;
 use super::identity::Identity;
-use super::worker::{Shared, Status, Worker};
+use super::shared::Shared;
+use super::worker::{Status, Worker};
 
 /// How often the cluster is asked for new topics.
 const SURVEY_EVERY: Duration = Duration::from_secs(30);
@@ -162,45 +163,12 @@ impl Instance {
             }
             if surveyed.elapsed() > SURVEY_EVERY && outcome.is_ok() {
                 surveyed = Instant::now();
-                if let Err(error) = self.survey() {
+                if let Err(error) = self.shared.survey() {
                     self.shared.stop.store(true, Ordering::SeqCst);
                     outcome = Err(error);
                 }
             }
         }
-    }
-
-    /// New topics join; a source or changelog that was recreated or resized needs a fresh start.
-    fn survey(&self) -> Result<()> {
-        let catalog = match Catalog::survey(&self.shared.topology, self.shared.log.admin()) {
-            Ok(catalog) => catalog,
-            Err(LogError::Stop(text)) => return Err(LogError::Stop(text)),
-            Err(error) => {
-                tracing::debug!(%error, "the cluster could not be surveyed");
-                return Ok(());
-            }
-        };
-        let before = self.shared.catalog();
-        for (topic, source) in &before.sources {
-            match catalog.sources.get(topic) {
-                Some(now) if now.info.id != source.info.id => {
-                    let text = format!("{topic} was deleted and created again; start again to process the new one");
-                    return Err(LogError::Stop(text));
-                }
-                Some(now)
-                    if now.changelog.as_ref().map(|c| c.info.id) != source.changelog.as_ref().map(|c| c.info.id) =>
-                {
-                    let text =
-                        format!("the changelog of {topic} was deleted and created again; its positions are lost");
-                    return Err(LogError::Stop(text));
-                }
-                _ => {}
-            }
-        }
-        if catalog != *before {
-            *self.shared.catalog.write().unwrap_or_else(|p| p.into_inner()) = Arc::new(catalog);
-        }
-        Ok(())
     }
 }
 

@@ -13,5 +13,6 @@ mod dead_letter;
 pub mod identity;
 pub mod instance;
 mod opening;
+pub mod shared;
 pub mod task;
 pub mod worker;

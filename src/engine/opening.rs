@@ -16,8 +16,9 @@ use crate::store::{Partition, Store, StoreError, layout};
 use crate::telemetry::RestoreMetrics;
 
 use super::catalog::{Catalog, SourceTopic};
+use super::shared::Shared;
 use super::task::{Dedup, Parts, Task};
-use super::worker::{Shared, Slot, WAIT, Worker};
+use super::worker::{Slot, WAIT, Worker};
 
 enum Stage {
     Claim,

@@ -8,47 +8,17 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::log::{
-    Event, GroupConsumer, Isolation, Log, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition,
-};
-use crate::store::Database;
-use crate::telemetry::{
-    Health, Metrics, Outcome, PartitionMetrics, Rebalance, StoreMetrics, TaskMetrics, TaskState, WorkerHealth,
-};
-use crate::topology::Topology;
+use crate::log::{Event, GroupConsumer, Isolation, LogError, Outgoing, Producer, Reader, Result, Sent, TopicPartition};
+use crate::telemetry::{Outcome, PartitionMetrics, Rebalance, StoreMetrics, TaskMetrics, TaskState, WorkerHealth};
 
 use super::catalog::Catalog;
 use super::clock::Clock;
 use super::opening::Opening;
+use super::shared::Shared;
 use super::task::Task;
-
-/// What the workers of an instance share.
-pub struct Shared {
-    pub topology: Arc<Topology>,
-    pub log: Arc<dyn Log>,
-    pub clock: Arc<dyn Clock>,
-    pub database: Arc<Database>,
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-    /// Replaced as a whole when the cluster's topics change.
-    pub catalog: RwLock<Arc<Catalog>>,
-    /// A clean stop is wanted.
-    pub stop: AtomicBool,
-}
-
-impl Shared {
-    pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(|p| p.into_inner()).clone()
-    }
-
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-}
 
 /// Where the worker stands in the commit cycle; drawn above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

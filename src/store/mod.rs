@@ -1,12 +1,13 @@
 //! State: what a task knows beyond the record in its hand.
 //!
-//! A [`Store`] is one partition of RocksDB with an overlay in front. Writes are *staged* in the overlay while a
+//! A [`Store`] is one partition of a database (RocksDB) with an overlay in front. Writes are *staged* in the overlay while a
 //! transaction is open, sent to the changelog with it, and applied to RocksDB only after it has committed: state that
 //! got ahead of an aborted transaction would turn the replay of its records into a silent loss.
 //! Data and checkpoint are applied in one atomic batch, so a partition always knows how much of its changelog it holds;
 //! after a crash the rest is replayed from there.
 
 pub mod checkpoint;
+pub mod database;
 pub mod digest;
 pub mod layout;
 pub mod restore;
@@ -17,7 +18,7 @@ use std::fmt;
 use rustc_hash::FxHashMap;
 
 pub use checkpoint::Checkpoint;
-pub use rocks::{Database, Partition};
+pub use database::{Database, Partition};
 
 /// What went wrong below the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Store {
 
     /// After the commit: the staged writes and the checkpoint that covers them, atomically.
     pub fn apply(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.partition.write(&self.staged(), checkpoint)?;
+        self.partition.write(self.staged(), checkpoint)?;
         self.discard();
         Ok(())
     }

@@ -121,8 +121,7 @@ impl Restore {
             return Ok(());
         }
         let checkpoint = Checkpoint { topic_id: self.log.topic_id, offset: self.position - 1, at_ms: now_ms };
-        let writes: Vec<_> = self.batch.iter().map(|(k, v)| (&**k, v.as_deref())).collect();
-        partition.write(&writes, &checkpoint)?;
+        partition.write(self.batch.iter().map(|(k, v)| (&**k, v.as_deref())).collect(), &checkpoint)?;
         self.batch.clear();
         Ok(())
     }

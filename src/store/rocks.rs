@@ -4,25 +4,23 @@
 //! family keeps a prefix of its batches, and each batch carries its checkpoint: what is left is always a state that the
 //! changelog can complete. One block cache, which memtables are charged to, bounds the memory of all stores together.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode, DataBlockIndexType,
     MultiThreaded, Options, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::{Checkpoint, Result, StoreError, layout};
+use super::database::{Files, Put};
+use super::{Result, StoreError};
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
-pub struct Database {
+pub struct Rocks {
     db: Db,
     options: Options,
     writes: WriteOptions,
-    /// The partitions that are open in some worker.
-    claims: Mutex<HashSet<String>>,
 }
 
 fn failed(what: &str, error: rocksdb::Error) -> StoreError {
@@ -48,17 +46,17 @@ fn column_family(cache: &Cache) -> Options {
     options
 }
 
-impl Database {
+impl Rocks {
     /// Opens or makes the database. A damaged one is set aside and made anew: its stores are restored from their
     /// changelogs.
-    pub fn open(path: &Path, memory: u64) -> Result<Arc<Self>> {
+    pub fn open(path: &Path, memory: u64) -> Result<Self> {
         match Self::try_open(path, memory) {
-            Ok(database) => Ok(Arc::new(database)),
+            Ok(rocks) => Ok(rocks),
             Err(error) if is_damage(&error) => {
                 let aside = set_aside(path)?;
                 tracing::error!(%error, path = %path.display(), aside = %aside.display(),
                     "the state is damaged; it was set aside and every store will be restored from its changelog");
-                Self::try_open(path, memory).map(Arc::new).map_err(|e| failed("open the state", e))
+                Self::try_open(path, memory).map_err(|e| failed("open the state", e))
             }
             Err(error) => Err(failed(&format!("open the state in {}", path.display()), error)),
         }
@@ -85,20 +83,64 @@ impl Database {
         let db = Db::open_cf_descriptors(&options, path, families)?;
         let mut writes = WriteOptions::default();
         writes.disable_wal(true);
-        Ok(Self { db, options, writes, claims: Mutex::default() })
+        Ok(Self { db, options, writes })
     }
 
-    /// Claims a store partition for one worker; `InUse` until the worker that has it lets go.
-    pub fn partition(self: &Arc<Self>, name: &str) -> Result<Partition> {
-        let mut claims = self.claims.lock().unwrap_or_else(|p| p.into_inner());
-        if claims.contains(name) {
-            return Err(StoreError::InUse);
+    fn family(&self, store: &str) -> Result<Arc<rocksdb::BoundColumnFamily<'_>>> {
+        self.db.cf_handle(store).ok_or_else(|| StoreError::Failed(format!("store {store} is gone")))
+    }
+}
+
+impl Files for Rocks {
+    fn make(&self, store: &str) -> Result<()> {
+        if self.db.cf_handle(store).is_some() {
+            return Ok(());
         }
-        if self.db.cf_handle(name).is_none() {
-            self.db.create_cf(name, &self.options).map_err(|e| failed("make a store", e))?;
+        self.db.create_cf(store, &self.options).map_err(|e| failed("make a store", e))
+    }
+
+    fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let found = self.db.get_pinned_cf(&self.family(store)?, key).map_err(|e| failed("read the state", e))?;
+        if let Some(value) = found {
+            read(&value);
         }
-        claims.insert(name.to_string());
-        Ok(Partition { database: self.clone(), name: name.to_string() })
+        Ok(())
+    }
+
+    fn write(&self, store: &str, puts: &[Put<'_>]) -> Result<()> {
+        let family = self.family(store)?;
+        let mut batch = WriteBatch::with_capacity_bytes(puts.len() * 64);
+        for (key, value) in puts {
+            match value {
+                Some(value) => batch.put_cf(&family, key, value),
+                None => batch.delete_cf(&family, key),
+            }
+        }
+        self.db.write_opt(batch, &self.writes).map_err(|e| failed("write the state", e))
+    }
+
+    fn wipe(&self, store: &str) -> Result<()> {
+        self.db.drop_cf(store).map_err(|e| failed("wipe a store", e))?;
+        self.db.create_cf(store, &self.options).map_err(|e| failed("wipe a store", e))
+    }
+
+    fn flush(&self, store: &str, wait: bool) -> Result<()> {
+        let mut options = rocksdb::FlushOptions::default();
+        options.set_wait(wait);
+        self.db.flush_cf_opt(&self.family(store)?, &options).map_err(|e| failed("flush the state", e))
+    }
+
+    fn size(&self, store: &str) -> (u64, u64) {
+        let Ok(family) = self.family(store) else { return (0, 0) };
+        let of = |name: &str| self.db.property_int_value_cf(&family, name).ok().flatten().unwrap_or(0);
+        let bytes = of("rocksdb.total-sst-files-size") + of("rocksdb.cur-size-all-mem-tables");
+        (of("rocksdb.estimate-num-keys"), bytes)
+    }
+
+    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let family = self.family(store)?;
+        let all = self.db.iterator_cf(&family, rocksdb::IteratorMode::Start);
+        all.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|e| failed("read the state", e))).collect()
     }
 }
 
@@ -113,107 +155,4 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     let aside = free.unwrap_or_else(|| path.with_extension("damaged"));
     std::fs::rename(path, &aside).map_err(|e| StoreError::Failed(format!("set damaged state aside: {e}")))?;
     Ok(aside)
-}
-
-/// One store partition, claimed.
-pub struct Partition {
-    database: Arc<Database>,
-    name: String,
-}
-
-impl Partition {
-    fn family(&self) -> Result<Arc<rocksdb::BoundColumnFamily<'_>>> {
-        let family = self.database.db.cf_handle(&self.name);
-        family.ok_or_else(|| StoreError::Failed(format!("store {} is gone", self.name)))
-    }
-
-    pub fn get<T>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
-        let found = self.database.db.get_pinned_cf(&self.family()?, key);
-        Ok(found.map_err(|e| failed("read the state", e))?.map(|value| read(&value)))
-    }
-
-    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        Ok(self.get(layout::CHECKPOINT, Checkpoint::decode)?.flatten())
-    }
-
-    /// Writes data and checkpoint in one atomic batch.
-    pub fn write(&self, writes: &[(&[u8], Option<&[u8]>)], checkpoint: &Checkpoint) -> Result<()> {
-        let family = self.family()?;
-        let mut batch = WriteBatch::with_capacity_bytes(writes.len() * 64 + 64);
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.put_cf(&family, key, value),
-                None => batch.delete_cf(&family, key),
-            }
-        }
-        batch.put_cf(&family, layout::CHECKPOINT, checkpoint.encode());
-        self.database.db.write_opt(batch, &self.database.writes).map_err(|e| failed("write the state", e))
-    }
-
-    /// Forgets everything, checkpoint included.
-    pub fn wipe(&mut self) -> Result<()> {
-        let db = &self.database.db;
-        db.drop_cf(&self.name).map_err(|e| failed("wipe a store", e))?;
-        db.create_cf(&self.name, &self.database.options).map_err(|e| failed("wipe a store", e))
-    }
-
-    /// Writes memtables out: without a write-ahead log, what a quiet store has in memory is lost by a crash, and a
-    /// checkpoint that stays behind for days is good for nothing.
-    pub fn flush(&self, wait: bool) -> Result<()> {
-        let mut options = rocksdb::FlushOptions::default();
-        options.set_wait(wait);
-        self.database.db.flush_cf_opt(&self.family()?, &options).map_err(|e| failed("flush the state", e))
-    }
-
-    /// Estimated number of keys, and bytes on disk and in memtables.
-    pub fn size(&self) -> (u64, u64) {
-        let Ok(family) = self.family() else { return (0, 0) };
-        let of = |name: &str| self.database.db.property_int_value_cf(&family, name).ok().flatten().unwrap_or(0);
-        let bytes = of("rocksdb.total-sst-files-size") + of("rocksdb.cur-size-all-mem-tables");
-        (of("rocksdb.estimate-num-keys"), bytes)
-    }
-
-    /// Every key and value, for tests and inspection.
-    pub fn scan(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let family = self.family()?;
-        let all = self.database.db.iterator_cf(&family, rocksdb::IteratorMode::Start);
-        all.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|e| failed("read the state", e))).collect()
-    }
-}
-
-impl Drop for Partition {
-    fn drop(&mut self) {
-        self.database.claims.lock().unwrap_or_else(|p| p.into_inner()).remove(&self.name);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_has_one_owner_and_a_wiped_one_is_empty() {
-        let path = std::env::temp_dir().join(format!("highwater-rocks-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        let database = Database::open(&path, 8 << 20).unwrap();
-        let one = database.partition("a/t/0").unwrap();
-        assert_eq!(database.partition("a/t/0").err(), Some(StoreError::InUse));
-        let checkpoint = Checkpoint { topic_id: [0; 16], offset: 1, at_ms: 0 };
-        one.write(&[(b"k", Some(b"v"))], &checkpoint).unwrap();
-        one.flush(true).unwrap();
-        drop((one, database));
-        let database = Database::open(&path, 8 << 20).unwrap();
-        let mut one = database.partition("a/t/0").unwrap();
-        assert_eq!(one.checkpoint().unwrap(), Some(checkpoint));
-        one.wipe().unwrap();
-        assert_eq!((one.checkpoint().unwrap(), one.scan().unwrap()), (None, vec![]));
-        drop((one, database));
-        // Damage: the database is set aside, and a new one begins empty.
-        std::fs::write(path.join("CURRENT"), "MANIFEST-999999\n").unwrap();
-        let database = Database::open(&path, 8 << 20).unwrap();
-        assert_eq!(database.partition("a/t/0").unwrap().checkpoint().unwrap(), None);
-        drop(database);
-        std::fs::remove_dir_all(path.with_extension("damaged-1")).unwrap();
-        std::fs::remove_dir_all(path).unwrap();
-    }
 }

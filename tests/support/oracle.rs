@@ -69,8 +69,22 @@ pub fn judge<'a>(inputs: impl IntoIterator<Item = Input<'a>>) -> Outcome {
     partition.outcome
 }
 
+/// The same where the topic was deleted and made anew in between: every incarnation has offsets of its own.
+pub fn judge_incarnations<'a>(incarnations: impl IntoIterator<Item = Vec<Input<'a>>>) -> Outcome {
+    let mut partition = Partition::default();
+    for (n, inputs) in incarnations.into_iter().enumerate() {
+        if n > 0 {
+            partition.recreated();
+        }
+        inputs.iter().for_each(|input| partition.process(input));
+    }
+    partition.outcome
+}
+
 #[derive(Default)]
 struct Partition {
+    /// The epoch in which sources begin.
+    base: u64,
     sources: BTreeMap<(String, String), Epochs>,
     /// The rules are evaluated once per offset.
     evaluated: BTreeMap<i64, u64>,
@@ -148,9 +162,18 @@ impl Partition {
         self.outcome.accepted.push(Accepted { offset: input.offset, key, table, op, row, cdc_lsn, deleted });
     }
 
+    /// What comes from now on is newer than all that came before, and no offset means what it meant.
+    fn recreated(&mut self) {
+        self.base = self.sources.values().map(|source| source.current).max().unwrap_or(self.base) + 1;
+        self.sources.clear();
+        self.evaluated.clear();
+        self.keys.values_mut().for_each(|last| last.offset = -1);
+    }
+
     /// Rules a and b: the epoch of a change that was never seen before.
     fn evaluate(&mut self, offset: i64, change: &Change) -> u64 {
-        let source = self.sources.entry((change.name.clone(), change.db.clone())).or_default();
+        let begun = Epochs { current: self.base, ..Epochs::default() };
+        let source = self.sources.entry((change.name.clone(), change.db.clone())).or_insert(begun);
         let mut epoch = source.current;
         let mut rose = false;
 

@@ -29,7 +29,7 @@ pub struct State {
     names: BTreeMap<u32, Arc<str>>,
     transactions: BTreeMap<String, Transaction>,
     pub groups: BTreeMap<String, Group>,
-    offsets: BTreeMap<(Place, String), Committed>,
+    pub offsets: BTreeMap<(Place, String), Committed>,
     /// Grows with every offset sent.
     turn: u64,
     counters: Counters,
@@ -49,7 +49,7 @@ struct Counters {
 
 /// A committed offset, with the turn at which it was sent.
 #[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
-struct Committed {
+pub struct Committed {
     offset: i64,
     turn: u64,
 }
@@ -312,6 +312,11 @@ impl Broker {
         Ok(())
     }
 
+    /// For moments: what happened by itself.
+    pub fn keep(&self, state: &mut State, changes: Changes) -> Result<()> {
+        self.write(state, changes, false)
+    }
+
     /// What was written survives the machine from now on.
     pub fn sync(&self) -> Result<()> {
         let mut state = self.enter()?;
@@ -425,6 +430,12 @@ impl Broker {
         Ok(who)
     }
 
+    /// Whether markers of the producer's transaction before are still missing.
+    pub fn is_ending(&self, who: &Who) -> bool {
+        let ended = |t: &Transaction| matches!(t.phase, Phase::Ended { .. });
+        self.enter().is_ok_and(|mut state| state.check(who).is_ok_and(|transaction| ended(transaction)))
+    }
+
     /// Appends, in one step; the first offset of each batch. `who` where they belong to a transaction.
     pub fn append(
         &self,
@@ -534,7 +545,7 @@ impl Broker {
             let state = self.enter()?;
             let Some(place) = state.place(tp) else { return Ok(Next::Gone) };
             let Some(partition) = state.partition(place) else { return Ok(Next::Gone) };
-            if from < 0 || from > partition.end {
+            if from < partition.start || from > partition.end {
                 return Ok(Next::OutOfRange);
             }
             (place, partition.limit(isolation))

@@ -148,6 +148,11 @@ impl Buffer {
             }
             return;
         }
+        // What waits goes on waiting.
+        if self.who.as_ref().is_some_and(|who| self.broker.is_ending(who)) {
+            self.failed = Some(Denied::Concurrent);
+            return;
+        }
         self.turn = self.turn.wrapping_add(1) & i32::MAX;
         let counts: Vec<(Place, i64)> = self.waiting.iter().map(|(p, b)| (*p, i64::from(b.count()))).collect();
         let mut batches: Vec<_> = self.waiting.drain().collect();

@@ -1,7 +1,7 @@
 //! What a real cluster does when it pleases, on demand: for the contract suite and the simulation.
 
 use super::EmbeddedLog;
-use super::cleaner;
+use super::{cleaner, layout};
 use crate::log::{LogError, Result, TopicPartition};
 
 impl EmbeddedLog {
@@ -38,6 +38,36 @@ impl EmbeddedLog {
         state.balance();
         self.broker().announce(&mut state);
         Ok(())
+    }
+
+    /// Records below an offset are deleted, as retention does.
+    pub fn truncate(&self, tp: &TopicPartition, start: i64) -> Result<()> {
+        let mut state = self.broker().enter()?;
+        let place = state.place(tp).ok_or_else(|| LogError::Retry(format!("no partition {tp}")))?;
+        let Some(partition) = state.partition_mut(place) else { return Ok(()) };
+        partition.start = start.clamp(partition.start, partition.stable());
+        let changes = vec![partition.saved(place)];
+        self.broker().keep(&mut state, changes)
+    }
+
+    /// A topic gets more partitions.
+    pub fn grow(&self, topic: &str, partitions: i32) -> Result<()> {
+        let mut state = self.broker().enter()?;
+        let found = state.topics.get_mut(topic).ok_or_else(|| LogError::Retry(format!("no topic {topic}")))?;
+        found.settings.partitions = partitions.max(found.settings.partitions);
+        found.partitions.resize_with(found.settings.partitions as usize, Default::default);
+        let changes = vec![(layout::topic(topic), Some(layout::encode(&found.settings)))];
+        state.groups.values_mut().for_each(|group| group.topic_changed(topic));
+        state.balance();
+        self.broker().keep(&mut state, changes)
+    }
+
+    /// A group's offset of a partition is forgotten.
+    pub fn expire_offset(&self, group: &str, tp: &TopicPartition) -> Result<()> {
+        let mut state = self.broker().enter()?;
+        let place = state.place(tp).ok_or_else(|| LogError::Retry(format!("no partition {tp}")))?;
+        state.offsets.remove(&(place, group.to_string()));
+        self.broker().keep(&mut state, vec![(layout::offset(place, group), None)])
     }
 
     /// Compacts now, whether it is due or not.

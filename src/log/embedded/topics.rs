@@ -109,6 +109,9 @@ pub struct Aborted {
 /// One partition. What is kept of it is what `Serialize` writes; the aborted transactions have keys of their own.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Partition {
+    /// Below it records were deleted.
+    #[serde(default)]
+    pub start: i64,
     /// The offset that the next record gets.
     pub end: i64,
     /// The first offset of every transaction without a marker here, by producer.
@@ -134,7 +137,7 @@ impl Partition {
     }
 
     pub fn bounds(&self, isolation: Isolation) -> Bounds {
-        Bounds { start: 0, end: self.limit(isolation) }
+        Bounds { start: self.start, end: self.limit(isolation) }
     }
 
     pub fn is_aborted(&self, producer: i64, offset: i64) -> bool {

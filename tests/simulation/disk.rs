@@ -1,0 +1,178 @@
+//! A process's disk: it survives the process, and forgets what was not flushed.
+//!
+//! RocksDB without a write-ahead log keeps of each store a prefix of what was written, another prefix of each store. So
+//! does this disk, and the prefix is the worst that chance can find.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use highwater::store::database::{Files, Put};
+use highwater::store::{Result, StoreError};
+
+use crate::chance::Chance;
+use crate::wire::{Call, Line, Moment};
+
+type Bytes = BTreeMap<Vec<u8>, Vec<u8>>;
+/// What a write replaced.
+type Undo = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+#[derive(Default, Clone)]
+struct Store {
+    bytes: Bytes,
+    /// Writes since the last flush, the newest last.
+    unflushed: Vec<Undo>,
+}
+
+#[derive(Default)]
+struct Inner {
+    stores: BTreeMap<String, Store>,
+    backup: Option<BTreeMap<String, Bytes>>,
+    /// So many writes fail for want of room.
+    full: u64,
+}
+
+#[derive(Clone, Default)]
+pub struct Disk(Arc<Mutex<Inner>>);
+
+impl Disk {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("one thread")
+    }
+
+    /// The process is gone: of every store some prefix of the unflushed writes is kept.
+    pub fn crash(&self, chance: &mut Chance) {
+        for store in self.inner().stores.values_mut() {
+            let kept = chance.index(store.unflushed.len() + 1);
+            for undo in store.unflushed.drain(kept..).rev().collect::<Vec<_>>() {
+                for (key, old) in undo.into_iter().rev() {
+                    match old {
+                        Some(old) => drop(store.bytes.insert(key, old)),
+                        None => drop(store.bytes.remove(&key)),
+                    }
+                }
+            }
+            store.unflushed.clear();
+        }
+    }
+
+    /// A clean stop.
+    pub fn flush_all(&self) {
+        self.inner().stores.values_mut().for_each(|store| store.unflushed.clear());
+    }
+
+    /// Deleted, or so damaged that it is set aside.
+    pub fn lose(&self) {
+        self.inner().stores.clear();
+    }
+
+    /// One store is gone, the others are there.
+    pub fn lose_one(&self, chance: &mut Chance) {
+        let mut inner = self.inner();
+        let at = chance.index(inner.stores.len());
+        if let Some(name) = inner.stores.keys().nth(at).cloned() {
+            inner.stores.remove(&name);
+        }
+    }
+
+    pub fn back_up(&self) {
+        let mut inner = self.inner();
+        let copy = inner.stores.iter().map(|(name, store)| (name.clone(), store.bytes.clone())).collect();
+        inner.backup = Some(copy);
+    }
+
+    /// The disk of some time ago, if one was kept.
+    pub fn restore_backup(&self) -> bool {
+        let mut inner = self.inner();
+        let Some(backup) = inner.backup.clone() else { return false };
+        inner.stores = backup.into_iter().map(|(name, bytes)| (name, Store { bytes, unflushed: Vec::new() })).collect();
+        true
+    }
+
+    pub fn fill(&self, writes: u64) {
+        self.inner().full = writes;
+    }
+
+    /// Every store with its bytes.
+    pub fn stores(&self) -> Vec<(String, Bytes)> {
+        self.inner().stores.iter().map(|(name, store)| (name.clone(), store.bytes.clone())).collect()
+    }
+}
+
+/// A disk as a process has it mounted.
+pub struct Mounted {
+    pub disk: Disk,
+    pub line: Arc<Line>,
+}
+
+impl Mounted {
+    /// Before and after each write the process may die.
+    fn write_through(&self, store: &str, write: impl FnOnce(&mut Store)) -> Result<()> {
+        let gone = || StoreError::Failed("the process is dead".into());
+        let moment = self.line.moment(Call::Apply).map_err(|_| gone())?;
+        let mut inner = self.disk.inner();
+        if inner.full > 0 {
+            inner.full -= 1;
+            // The process stops before it has counted what it committed.
+            self.line.net.uncounted.store(true, Ordering::SeqCst);
+            return Err(StoreError::Failed("write the state: IO error: No space left on device".into()));
+        }
+        let found = inner.stores.get_mut(store);
+        write(found.ok_or_else(|| StoreError::Failed(format!("store {store} is gone")))?);
+        drop(inner);
+        if moment == Moment::CrashAfter {
+            self.line.die("after a write to the disk");
+            return Err(gone());
+        }
+        Ok(())
+    }
+}
+
+impl Files for Mounted {
+    fn make(&self, store: &str) -> Result<()> {
+        self.disk.inner().stores.entry(store.to_string()).or_default();
+        Ok(())
+    }
+
+    fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if let Some(value) = self.disk.inner().stores.get(store).and_then(|store| store.bytes.get(key)) {
+            read(value);
+        }
+        Ok(())
+    }
+
+    fn write(&self, store: &str, puts: &[Put<'_>]) -> Result<()> {
+        self.write_through(store, |store| {
+            let mut undo = Undo::new();
+            for (key, value) in puts {
+                let old = match value {
+                    Some(value) => store.bytes.insert(key.to_vec(), value.to_vec()),
+                    None => store.bytes.remove(*key),
+                };
+                undo.push((key.to_vec(), old));
+            }
+            store.unflushed.push(undo);
+        })
+    }
+
+    fn wipe(&self, store: &str) -> Result<()> {
+        self.write_through(store, |store| *store = Store::default())
+    }
+
+    fn flush(&self, store: &str, _wait: bool) -> Result<()> {
+        if let Some(store) = self.disk.inner().stores.get_mut(store) {
+            store.unflushed.clear();
+        }
+        Ok(())
+    }
+
+    fn size(&self, _store: &str) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let inner = self.disk.inner();
+        let found = inner.stores.get(store);
+        Ok(found.map(|s| s.bytes.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default())
+    }
+}

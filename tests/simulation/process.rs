@@ -1,0 +1,183 @@
+//! A process of the application: its disk, and, while it lives, its workers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use highwater::engine::catalog::Catalog;
+use highwater::engine::clock::Clock;
+use highwater::engine::instance::known;
+use highwater::engine::shared::Shared;
+use highwater::engine::worker::{Status, Worker};
+use highwater::log::embedded::EmbeddedLog;
+use highwater::log::{Client, Log, LogError};
+use highwater::store::Database;
+use highwater::telemetry::{Health, Metrics, names};
+use highwater::topology::Topology;
+
+use crate::chance::Chance;
+use crate::disk::{Disk, Mounted};
+use crate::time::ProcessClock;
+use crate::wire::{FaultyLog, Line, Net};
+
+pub const GROUP: &str = "sim";
+
+pub struct Process {
+    pub name: String,
+    pub disk: Disk,
+    pub life: Option<Life>,
+    /// The step at which it is started again; None for never.
+    pub restart_at: Option<u32>,
+    /// Expected to be stopped by whoever uses its transactional ids.
+    pub haunted: bool,
+}
+
+/// From start to end.
+pub struct Life {
+    pub line: Arc<Line>,
+    pub shared: Arc<Shared>,
+    clock: Arc<ProcessClock>,
+    pub workers: Vec<Option<Worker>>,
+    pub stalled_until: i64,
+}
+
+/// What a step of a process came to.
+pub enum Stepped {
+    On,
+    /// It is down, after a clean stop or with an error that only a person can help with.
+    Ended(Option<String>),
+    Dead,
+}
+
+/// What the counters said of work that was committed.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    pub records_in: u64,
+    pub records_out: u64,
+    pub dead_letters: u64,
+}
+
+impl Process {
+    pub fn new(number: usize) -> Self {
+        let name = format!("p{number}");
+        Self { name, disk: Disk::default(), life: None, restart_at: Some(0), haunted: false }
+    }
+
+    pub fn transactional_id(&self, worker: usize) -> String {
+        format!("{GROUP}-{}-{worker}", self.name)
+    }
+
+    /// Comes up; `Retry` where the log did not answer.
+    pub fn start(
+        &mut self,
+        net: &Arc<Net>,
+        log: &EmbeddedLog,
+        topology: &Arc<Topology>,
+        threads: usize,
+        chance: Chance,
+    ) -> Result<(), LogError> {
+        let client = Client {
+            group: GROUP.into(),
+            client_id: self.name.clone(),
+            transaction_timeout: topology.transaction_timeout,
+            instance: None,
+        };
+        let line = Line::new(net.clone(), self.name.clone(), &log.as_client(client)?);
+        let faulty: Arc<dyn Log> = Arc::new(FaultyLog(line.clone()));
+        let clock = Arc::new(ProcessClock::new(net.time.clone(), chance));
+        let catalog = Catalog::survey(topology, faulty.admin())?;
+        let shared = Arc::new(Shared {
+            topology: topology.clone(),
+            log: faulty,
+            database: Database::over(Box::new(Mounted { disk: self.disk.clone(), line: line.clone() })),
+            metrics: Arc::new(Metrics::new(known())),
+            health: Arc::new(Health::new(threads, Duration::from_secs(3600), clock.now())),
+            clock: clock.clone(),
+            catalog: RwLock::new(Arc::new(catalog)),
+            stop: AtomicBool::new(false),
+        });
+        let workers = (0..threads).map(|index| Worker::new(shared.clone(), index, self.transactional_id(index)));
+        let workers = workers.map(|worker| worker.map(Some)).collect::<Result<_, _>>()?;
+        net.tell(|| format!("{} starts", self.name));
+        self.life = Some(Life { line, shared, clock, workers, stalled_until: 0 });
+        (self.restart_at, self.haunted) = (None, false);
+        Ok(())
+    }
+
+    /// One step of one worker.
+    pub fn step(&mut self, worker: usize) -> Stepped {
+        let Some(life) = &mut self.life else { return Stepped::On };
+        let Some(running) = &mut life.workers[worker] else { return Stepped::On };
+        let stepped = running.step();
+        if life.line.is_dead() {
+            return Stepped::Dead;
+        }
+        let mut stopped = None;
+        match stepped {
+            Ok(Status::Working) => return Stepped::On,
+            Ok(Status::Stopped) => life.workers[worker] = None,
+            Err(error) => {
+                life.line.net.tell(|| format!("{}.{worker} stops: {error}", self.name));
+                stopped = Some(error.to_string());
+                // As an instance does: the others stop cleanly.
+                life.shared.stop.store(true, Ordering::SeqCst);
+                if let Some(worker) = life.workers[worker].take() {
+                    worker.give_up();
+                }
+            }
+        }
+        match (life.workers.iter().all(Option::is_none), stopped) {
+            (true, stopped) => Stepped::Ended(stopped),
+            (false, None) => Stepped::On,
+            (false, Some(text)) => Stepped::Ended(Some(text)),
+        }
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.life.is_none()
+    }
+
+    pub fn stop(&self) {
+        if let Some(life) = &self.life {
+            life.shared.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    pub fn counted(&self) -> Counted {
+        let Some(life) = &self.life else { return Counted::default() };
+        let total = |counter| life.shared.metrics.total(counter);
+        Counted {
+            records_in: total(names::RECORDS_IN),
+            records_out: total(names::RECORDS_OUT),
+            dead_letters: total(names::DEAD_LETTERS),
+        }
+    }
+
+    /// Takes the process down for good: a dead one loses what its disk had not flushed.
+    pub fn bury(&mut self, chance: &mut Chance) {
+        let Some(life) = self.life.take() else { return };
+        let dead = life.line.is_dead();
+        drop(life);
+        if dead {
+            self.disk.crash(chance);
+        } else {
+            // A database that is closed writes what it has.
+            self.disk.flush_all();
+        }
+    }
+}
+
+impl Life {
+    /// Workers that may be stepped now.
+    pub fn runnable(&self, now: i64) -> Vec<usize> {
+        if now < self.stalled_until || now < self.clock.wake() {
+            return Vec::new();
+        }
+        (0..self.workers.len()).filter(|index| self.workers[*index].is_some()).collect()
+    }
+
+    /// When it wakes up, if it sleeps.
+    pub fn wakes(&self) -> i64 {
+        self.stalled_until.max(self.clock.wake())
+    }
+}

@@ -1,0 +1,55 @@
+//! Everything in some topics that a reader of committed records has seen, read along as it comes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use highwater::log::{Isolation, Log, Reader, TopicPartition};
+
+use crate::support::Read;
+
+pub struct Shadow {
+    reader: Box<dyn Reader>,
+    pub records: BTreeMap<TopicPartition, Vec<Read>>,
+}
+
+impl Shadow {
+    pub fn new(log: &dyn Log) -> Self {
+        let reader = log.reader(0, Isolation::Committed).expect("a reader");
+        Self { reader, records: BTreeMap::new() }
+    }
+
+    /// From the partition's beginning; what was read of it before is forgotten.
+    pub fn follow(&mut self, tp: &TopicPartition) {
+        let _ = self.reader.stop(tp);
+        self.reader.start(tp, 0).expect("started");
+        self.records.insert(tp.clone(), Vec::new());
+    }
+
+    pub fn refresh(&mut self) {
+        let Self { reader, records } = self;
+        loop {
+            let mut came = 0;
+            reader.poll(10_000, Duration::ZERO, &mut |record| {
+                came += 1;
+                let tp = TopicPartition::new(record.topic, record.partition);
+                let read = Read {
+                    partition: record.partition,
+                    offset: record.offset,
+                    key: record.key.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
+                    headers: Vec::new(),
+                    timestamp: record.timestamp,
+                };
+                records.entry(tp).or_default().push(read);
+            });
+            if came == 0 {
+                return;
+            }
+        }
+    }
+
+    pub fn of(&self, topic: &str) -> impl Iterator<Item = (&TopicPartition, &Read)> {
+        let found = self.records.iter().filter(move |(tp, _)| &*tp.topic == topic);
+        found.flat_map(|(tp, reads)| reads.iter().map(move |read| (tp, read)))
+    }
+}
