@@ -119,9 +119,14 @@ impl Worker {
     pub(super) fn abort(&mut self) -> Result<()> {
         self.serve();
         let Some(producer) = &mut self.producer else { return Err(LogError::Restore("no producer".into())) };
-        if producer.abort(WAIT)? == Ended::Pending {
-            self.waits_for("the abort of a transaction: no answer from its coordinator yet");
-            return Ok(());
+        match producer.abort(WAIT)? {
+            Ended::Pending => {
+                self.waits_for("the abort of a transaction: no answer from its coordinator yet");
+                return Ok(());
+            }
+            // A request of it may still be on its way, and could abort the first half of a later transaction.
+            Ended::DoneDoubtfully => self.producer = None,
+            Ended::Done => {}
         }
         self.shared.metrics.transaction(Outcome::Aborted, Duration::ZERO);
         for slot in self.tasks.values_mut() {
@@ -151,7 +156,7 @@ impl Worker {
                 }
             }
         }
-        self.cycle = Cycle::Idle;
+        self.cycle = if self.producer.is_some() { Cycle::Idle } else { Cycle::Connect };
         Ok(())
     }
 

@@ -155,6 +155,14 @@ impl Opening {
         matches!(self.stage, Stage::Ready { reading: true, .. }).then_some(self.changelog.as_ref())?
     }
 
+    /// The offset that it would begin from, once it is ready.
+    fn committed(&self) -> Option<i64> {
+        match self.stage {
+            Stage::Ready { committed, .. } => committed,
+            _ => None,
+        }
+    }
+
     fn is_ready(&self) -> bool {
         matches!(self.stage, Stage::Ready { .. })
     }
@@ -195,7 +203,7 @@ impl Opening {
                 reset("earliest")
             ))),
             Some(offset) if offset < bounds.start || offset > bounds.end => {
-                Err(out_of_range(admin, &self.tp, offset, bounds))
+                Err(LogError::Stop(out_of_range(admin, &self.tp, offset, bounds)))
             }
             Some(offset) => Ok(offset),
         }
@@ -251,9 +259,9 @@ fn digester(
     Ok((Digester::new(&key, stream, &tp.topic), fresh_key))
 }
 
-fn out_of_range(admin: &dyn Admin, tp: &TopicPartition, offset: i64, bounds: Bounds) -> LogError {
+fn out_of_range(admin: &dyn Admin, tp: &TopicPartition, offset: i64, bounds: Bounds) -> String {
     let Bounds { start, end } = bounds;
-    LogError::Stop(if offset < start {
+    if offset < start {
         format!(
             "{tp}: offsets {offset} to {} were deleted before they were processed; those changes are lost to the \
              pipeline. Take a new snapshot of the table (Debezium: an incremental snapshot signal), stop every \
@@ -267,7 +275,7 @@ fn out_of_range(admin: &dyn Admin, tp: &TopicPartition, offset: i64, bounds: Bou
              an older copy. Stop every instance, and begin again (what was sent already is dropped): {}",
             admin.reset_hint(tp, "earliest")
         )
-    })
+    }
 }
 
 impl Worker {
@@ -389,7 +397,13 @@ impl Worker {
         let ready = self.tasks.iter().find(|(_, slot)| matches!(slot, Slot::Opening(o) if o.is_ready()));
         let Some(tp) = ready.map(|(tp, _)| tp.clone()) else { return Ok(()) };
         let Some(Slot::Opening(opening)) = self.tasks.get_mut(&tp) else { return Ok(()) };
-        let start = opening.start_offset(self.shared.log.admin())?;
+        let start = match opening.start_offset(self.shared.log.admin()) {
+            Err(LogError::Stop(text)) => {
+                let read = opening.committed();
+                return self.stop_unless_moved(&tp, read, text);
+            }
+            start => start?,
+        };
         self.consumer()?.resume_at(&tp, start)?;
         let Some(Slot::Opening(opening)) = self.tasks.remove(&tp) else { return Ok(()) };
         if let Some(changelog) = opening.reads() {
@@ -402,13 +416,27 @@ impl Worker {
         Ok(())
     }
 
+    /// What a person would have to mend is looked at twice. This process may have stood still, and the partition may have
+    /// been another's in between: then the committed offset is not what it was, and the task is opened anew (or its loss
+    /// is on its way to us).
+    fn stop_unless_moved(&mut self, tp: &TopicPartition, committed: Option<i64>, text: String) -> Result<()> {
+        let now = self.consumer()?.committed(std::slice::from_ref(tp), WAIT)?;
+        if now == [committed] {
+            return Err(LogError::Stop(text));
+        }
+        tracing::info!(worker = self.index, source = %tp, "another had the partition in between");
+        self.reopen(tp)
+    }
+
     /// The log has not what a task is to read next; or it had not, before a seek that crossed with the answer.
     pub(super) fn out_of_range(&mut self, tp: &TopicPartition) -> Result<()> {
         let Some(Slot::Running(task)) = self.tasks.get(tp) else { return Ok(()) };
+        let committed = (!task.never_committed).then_some(task.committed);
         let (admin, position) = (self.shared.log.admin(), task.position);
         let bounds = admin.bounds(tp)?;
         if position < bounds.start || position > bounds.end {
-            return Err(out_of_range(admin, tp, position, bounds));
+            let text = out_of_range(admin, tp, position, bounds);
+            return self.stop_unless_moved(tp, committed, text);
         }
         self.want_seek();
         Ok(())

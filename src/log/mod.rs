@@ -303,6 +303,7 @@ pub trait Producer: Send {
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent>;
     fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()>;
     /// Flushes and commits; a failed delivery fails it.
+    /// One that was asked for in vain, and an abort after it, are done doubtfully at best.
     fn commit(&mut self, wait: Duration) -> Result<Ended>;
     fn abort(&mut self, wait: Duration) -> Result<Ended>;
     /// The highest offset the log acknowledged on an explicitly chosen partition.

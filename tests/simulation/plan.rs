@@ -37,6 +37,8 @@ pub enum What {
     Release,
     /// Compaction.
     Clean,
+    /// What is processed may be deleted from the sources.
+    Retention,
     /// Killed, and its disk is lost, or one store of it, or it is as it was when it was backed up.
     LoseDisk(usize),
     LoseStore(usize),
@@ -138,11 +140,12 @@ impl Plan {
 }
 
 fn what(chance: &mut Chance) -> What {
-    let process = chance.index(4);
+    // The first is always there.
+    let process = [0, 0, 1, 1, 2, 3][chance.index(6)];
     let worker = chance.index(2);
     match chance.below(40) {
-        0..=2 => What::Kill(process),
-        3..=18 => What::Arm(process, armed(chance)),
+        0 | 1 => What::Kill(process),
+        2..=18 => What::Arm(process, armed(chance)),
         19 | 20 => What::Stall(process, [300, 2_000, 4_000, 9_000, 20_000][chance.index(5)]),
         21 => What::Terminate(process),
         22 => What::Remove(process),
@@ -152,7 +155,13 @@ fn what(chance: &mut Chance) -> What {
         27 | 28 => What::HoldMarkers(chance.next()),
         29 => What::HoldOffsets,
         30 | 31 => What::Release,
-        32 => What::Clean,
+        32 => {
+            if chance.one_in(2) {
+                What::Clean
+            } else {
+                What::Retention
+            }
+        }
         33 => What::LoseDisk(process),
         34 => {
             if chance.one_in(2) {
@@ -177,7 +186,14 @@ fn what(chance: &mut Chance) -> What {
 }
 
 fn armed(chance: &mut Chance) -> Armed {
-    let call = Call::ALL[chance.index(Call::ALL.len())];
+    // Mostly where a transaction is at stake.
+    let call = match chance.below(16) {
+        0..=2 => Call::Commit,
+        3 | 4 => Call::Offsets,
+        5 | 6 => Call::Abort,
+        7 => Call::Send,
+        n => Call::ALL[n as usize % Call::ALL.len()],
+    };
     let steps = chance.between(1, 60) as u32;
     let times = chance.between(1, 4) as u32;
     let wrong = match chance.below(9) {
@@ -196,5 +212,5 @@ fn armed(chance: &mut Chance) -> Armed {
         (Call::Apply | Call::Begin, _) => Wrong::CrashAfter,
         (_, wrong) => wrong,
     };
-    Armed { call, wrong, skip: chance.below(6) as u32 }
+    Armed { call, wrong, skip: chance.below(4) as u32 }
 }

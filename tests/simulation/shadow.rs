@@ -18,10 +18,11 @@ impl Shadow {
         Self { reader, records: BTreeMap::new() }
     }
 
-    /// From the partition's beginning; what was read of it before is forgotten.
-    pub fn follow(&mut self, tp: &TopicPartition) {
+    /// From the first offset that the partition still has; what was read of it before is forgotten.
+    pub fn follow(&mut self, log: &dyn Log, tp: &TopicPartition) {
         let _ = self.reader.stop(tp);
-        self.reader.start(tp, 0).expect("started");
+        let start = log.admin().bounds(tp).expect("bounds").start;
+        self.reader.start(tp, start).expect("started");
         self.records.insert(tp.clone(), Vec::new());
     }
 

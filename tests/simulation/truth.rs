@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater::log::TopicPartition;
+use highwater::log::{TopicId, TopicPartition};
 use highwater::operators::dedup::Entry;
 use highwater::store::{Checkpoint, layout};
 use serde_json::{Map, Value};
@@ -85,10 +85,11 @@ impl Truth {
     }
 
     /// Outputs, stores and changelogs were thrown away, and the group begins at the beginning.
-    pub fn start_over(&mut self) {
-        for incarnations in self.partitions.values_mut() {
+    pub fn start_over(&mut self, beginning: &BTreeMap<TopicPartition, i64>) {
+        for (tp, incarnations) in &mut self.partitions {
             if let Some(mut last) = incarnations.pop() {
-                last.spans = vec![Span { from: 0, to: None }];
+                let from = beginning.get(tp).copied().unwrap_or(0);
+                last.spans = vec![Span { from, to: None }];
                 *incarnations = vec![last];
             }
         }
@@ -181,11 +182,20 @@ fn folded(records: &[Read], to: i64) -> BTreeMap<Vec<u8>, Vec<u8>> {
     state
 }
 
-/// Whether a store holds exactly what its changelog held up to its checkpoint.
-pub fn check_store(name: &str, bytes: &BTreeMap<Vec<u8>, Vec<u8>>, changelogs: &Shadow) -> Result<(), String> {
+/// Whether a store holds exactly what its changelog held up to its checkpoint. One of another changelog is old: whoever
+/// opens it rebuilds it.
+pub fn check_store(
+    name: &str,
+    bytes: &BTreeMap<Vec<u8>, Vec<u8>>,
+    changelogs: &Shadow,
+    id: &TopicId,
+) -> Result<(), String> {
     let Some(checkpoint) = bytes.get(layout::CHECKPOINT).and_then(|bytes| Checkpoint::decode(bytes)) else {
         return if bytes.is_empty() { Ok(()) } else { Err(format!("store {name} has data and no checkpoint")) };
     };
+    if checkpoint.topic_id != *id {
+        return Ok(());
+    }
     let partition = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
     let partition: i32 = partition.ok_or_else(|| format!("store {name} has no number"))?;
     let records = changelogs.records.get(&TopicPartition::new(CHANGELOG, partition));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use highwater::log::embedded::{EmbeddedLog, LateEnd};
 use highwater::log::{
     Admin, Appender, Bounds, Client, Ended, Event, GroupConsumer, Isolation, Log, LogError, Membership, Outgoing,
     Producer, Reader, Result, Sent, TopicInfo, TopicPartition,
@@ -89,12 +90,23 @@ type SharedProducer = Arc<Mutex<Box<dyn Producer>>>;
 
 /// A request whose sender does not wait for it any more.
 enum Straggler {
-    End { producer: SharedProducer, commit: bool },
-    Offsets { producer: SharedProducer, offsets: Vec<(TopicPartition, i64)>, who: Membership },
+    /// The first request of a producer that waits no more.
+    End {
+        producer: SharedProducer,
+        commit: bool,
+    },
+    /// A copy of one that was answered already, or another than its producer went on with.
+    Again(LateEnd),
+    Offsets {
+        producer: SharedProducer,
+        offsets: Vec<(TopicPartition, i64)>,
+        who: Membership,
+    },
 }
 
 /// What all processes share.
 pub struct Net {
+    log: EmbeddedLog,
     pub time: Time,
     pub step: AtomicU32,
     /// How long the group keeps a member of which nothing is heard.
@@ -110,8 +122,9 @@ pub struct Net {
 }
 
 impl Net {
-    pub fn new(time: Time, chance: Chance, session_ms: i64, record: bool) -> Arc<Self> {
+    pub fn new(log: EmbeddedLog, time: Time, chance: Chance, session_ms: i64, record: bool) -> Arc<Self> {
         Arc::new(Self {
+            log,
             time,
             step: AtomicU32::new(0),
             session_ms,
@@ -155,24 +168,10 @@ impl Net {
     /// What was under way arrives; members that died are missed.
     pub fn deliver(&self, all: bool) {
         let step = self.step.load(Ordering::SeqCst);
-        let mut due = Vec::new();
-        self.stragglers.lock().expect("one thread").retain_mut(|(at, straggler)| {
-            let now = all || *at <= step;
-            if now {
-                due.push(match straggler {
-                    Straggler::End { producer, commit } => {
-                        Straggler::End { producer: producer.clone(), commit: *commit }
-                    }
-                    Straggler::Offsets { producer, offsets, who } => Straggler::Offsets {
-                        producer: producer.clone(),
-                        offsets: std::mem::take(offsets),
-                        who: who.clone(),
-                    },
-                });
-            }
-            !now
-        });
-        for straggler in due {
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.stragglers.lock().expect("one thread").drain(..).partition(|(at, _)| all || *at <= step);
+        *self.stragglers.lock().expect("one thread") = later;
+        for (_, straggler) in due {
             let wait = Duration::ZERO;
             let (what, outcome) = match straggler {
                 Straggler::End { producer, commit: true } => {
@@ -180,6 +179,10 @@ impl Net {
                 }
                 Straggler::End { producer, commit: false } => {
                     ("a late abort", producer.lock().expect("one thread").abort(wait).map(drop))
+                }
+                Straggler::Again(late) => {
+                    let refused = || LogError::Retry("refused".into());
+                    ("a late end, again,", self.log.arrives(&late).then_some(()).ok_or_else(refused))
                 }
                 Straggler::Offsets { producer, offsets, who } => {
                     ("late offsets", producer.lock().expect("one thread").send_offsets(&offsets, &who, wait))
@@ -319,6 +322,7 @@ impl Log for FaultyLog {
         let inner = Arc::new(Mutex::new(self.0.log.producer(transactional_id)?));
         Ok(Box::new(FaultyProducer {
             line: self.0.clone(),
+            id: transactional_id.to_string(),
             inner,
             pending: None,
             failed: None,
@@ -547,6 +551,7 @@ struct Pending {
 
 struct FaultyProducer {
     line: Arc<Line>,
+    id: String,
     /// Requests under way hold it, too.
     inner: SharedProducer,
     /// An end without an answer.
@@ -573,6 +578,12 @@ impl FaultyProducer {
         LogError::Restore(format!("{call}: no answer"))
     }
 
+    /// By chance a copy of a request that got no answer.
+    fn copy(&self, commit: bool) -> Option<LateEnd> {
+        let net = &self.line.net;
+        if net.below(2) == 0 { net.log.late_end(&self.id, commit) } else { None }
+    }
+
     fn inner_end(&self, commit: bool) -> Result<Ended> {
         let mut inner = self.inner.lock().expect("one thread");
         if commit { inner.commit(Duration::ZERO) } else { inner.abort(Duration::ZERO) }
@@ -581,7 +592,6 @@ impl FaultyProducer {
     fn end(&mut self, commit: bool) -> Result<Ended> {
         let (call, name) = if commit { (Call::Commit, "commit") } else { (Call::Abort, "abort") };
         let net = self.line.net.clone();
-        let straggler = || Straggler::End { producer: self.inner.clone(), commit };
         // An abort after a commit without an answer is a request of its own.
         if let Some(pending) = self.pending.filter(|pending| pending.commit == commit) {
             if self.line.is_dead() {
@@ -596,8 +606,8 @@ impl FaultyProducer {
             }
             self.pending = None;
             // The first request was lost, or it was not.
-            if net.below(2) == 0 {
-                net.later(1 + net.below(12) as u32, straggler());
+            if let Some(late) = self.copy(commit) {
+                net.later(1 + net.below(12) as u32, Straggler::Again(late));
             }
             self.opened(false);
             net.tell(|| format!("{}: {name}: done, doubtfully", self.line.name));
@@ -612,11 +622,15 @@ impl FaultyProducer {
             }
             Moment::Badly(Wrong::RequestLost) => Err(self.unknown(name)),
             Moment::Badly(Wrong::Late(steps)) => {
-                net.later(steps, straggler());
+                net.later(steps, Straggler::End { producer: self.inner.clone(), commit });
                 Err(self.unknown(name))
             }
             Moment::Badly(Wrong::Pending(times) | Wrong::Full(times)) => {
                 let done = net.below(2) == 0 && matches!(self.inner_end(commit), Ok(Ended::Done));
+                // A copy stays on its way though the producer gives up. None of a commit that waits for its records.
+                if let Some(late) = self.copy(commit).filter(|_| done || !commit) {
+                    net.later(1 + net.below(40) as u32, Straggler::Again(late));
+                }
                 self.doubtful = true;
                 self.pending = Some(Pending { commit, left: times, done });
                 Ok(Ended::Pending)

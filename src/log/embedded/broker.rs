@@ -111,6 +111,11 @@ impl State {
         known.then_some(Place { topic: topic.settings.number, partition: tp.partition })
     }
 
+    pub fn who(&self, id: &str) -> Option<Who> {
+        let transaction = self.transactions.get(id)?;
+        Some(Who { id: id.into(), producer: transaction.producer, epoch: transaction.epoch })
+    }
+
     fn check(&mut self, who: &Who) -> std::result::Result<&mut Transaction, Denied> {
         match self.transactions.get_mut(&*who.id) {
             Some(t) if t.producer == who.producer && t.epoch == who.epoch => Ok(t),

@@ -43,6 +43,7 @@ use admin::EmbeddedAdmin;
 use broker::Broker;
 use buffer::Buffer;
 use housekeeper::Housekeeper;
+pub use moments::LateEnd;
 use storage::Storage;
 
 /// Whose clock the coordinators go by.

@@ -1,10 +1,29 @@
 //! What a real cluster does when it pleases, on demand: for the contract suite and the simulation.
 
 use super::EmbeddedLog;
+use super::broker::Who;
 use super::{cleaner, layout};
 use crate::log::{LogError, Result, TopicPartition};
 
+/// A request to end a transaction that its producer does not wait for any more.
+#[derive(Debug)]
+pub struct LateEnd {
+    who: Who,
+    commit: bool,
+}
+
 impl EmbeddedLog {
+    /// Such a request of the producer that has this id now.
+    pub fn late_end(&self, transactional_id: &str, commit: bool) -> Option<LateEnd> {
+        let state = self.broker().enter().ok()?;
+        state.who(transactional_id).map(|who| LateEnd { who, commit })
+    }
+
+    /// It arrives: whatever transaction the producer has open by now ends. False where it was refused.
+    pub fn arrives(&self, late: &LateEnd) -> bool {
+        self.broker().end(&late.who, late.commit).is_ok()
+    }
+
     /// From now on markers come late to a partition: the transactions that end stay open there.
     pub fn hold_markers(&self, tp: &TopicPartition) -> Result<()> {
         let mut state = self.broker().enter()?;

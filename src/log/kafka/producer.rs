@@ -72,6 +72,11 @@ impl KafkaProducer {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
+    /// An end that was asked for more than once may have a request left that arrives after its answer.
+    fn ended(&self) -> Ended {
+        if self.doubtful { Ended::DoneDoubtfully } else { Ended::Done }
+    }
+
     /// What made the client useless, where something did: fenced by a stranger, it must not come back and fence in turn.
     fn fatal(&self, call: &str) -> Option<LogError> {
         let mut text = [0; 512];
@@ -213,7 +218,7 @@ impl Producer for KafkaProducer {
         match self.check("commit_transaction", error) {
             Ok(()) => {
                 self.begun = None;
-                Ok(if self.doubtful { Ended::DoneDoubtfully } else { Ended::Done })
+                Ok(self.ended())
             }
             Err(LogError::Retry(text)) => {
                 tracing::debug!(reason = text, "commit is still undecided");
@@ -231,9 +236,12 @@ impl Producer for KafkaProducer {
         match unsafe { NativeError::take(error) } {
             None => {
                 self.begun = None;
-                Ok(Ended::Done)
+                Ok(self.ended())
             }
-            Some(error) if error.retriable && !error.fatal => Ok(Ended::Pending),
+            Some(error) if error.retriable && !error.fatal => {
+                self.doubtful = true;
+                Ok(Ended::Pending)
+            }
             Some(error) => Err(LogError::Restore(format!("abort_transaction: {}", error.text))),
         }
     }
