@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test bench-embedded bench-rules clean \
+.PHONY: help setup build demo demo-kafka test simulate bench-embedded bench-rules clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell
 
@@ -33,6 +33,10 @@ test: setup ## format, lints and every test, on the embedded log and on a real K
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo test --release --locked $(ARGS)
+
+simulate: build ## SEEDS=100000 FIRST_SEED=1: the application in one thread under every kind of fault, one seed a run
+	@SEEDS=$(or $(SEEDS),100000) FIRST_SEED=$(or $(FIRST_SEED),1) \
+		cargo test --release --locked --quiet --test simulation -- --ignored --exact soak --nocapture
 
 bench-embedded: build ## the contest's job on the embedded log: records a second, CPU a record
 	cargo bench --profile release --locked --bench embedded -- $(ARGS)

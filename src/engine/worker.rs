@@ -352,9 +352,11 @@ impl Worker {
         }
         self.joined = true;
         self.seek_wanted = true;
-        // Refused where a later rebalance has overtaken this one: its event is on the way, and until then these tasks wait.
+        // Refused where we were thrown out of the group meanwhile. Of what was never taken no loss will be told: a task for it
+        // would wait for ever, and keep its store from whoever is given the partition next.
         if let Err(error) = self.consumer()?.take(&partitions) {
             tracing::warn!(worker = self.index, %error, "an assignment was overtaken");
+            return Ok(());
         }
         for tp in partitions {
             let opening = Opening::new(&tp, &self.catalog)?;

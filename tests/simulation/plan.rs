@@ -16,6 +16,8 @@ pub struct Blow {
 pub enum What {
     /// SIGKILL between two steps.
     Kill(usize),
+    /// The same, and the next life begins with something that goes wrong: while it comes up, or restores.
+    KillTwice(usize, Armed),
     /// A request of it goes wrong, or it dies of one.
     Arm(usize, Armed),
     /// It stands still for so many milliseconds; beyond the session the group misses it.
@@ -143,7 +145,8 @@ fn what(chance: &mut Chance) -> What {
     // The first is always there.
     let process = [0, 0, 1, 1, 2, 3][chance.index(6)];
     let worker = chance.index(2);
-    match chance.below(40) {
+    match chance.below(42) {
+        40 | 41 => What::KillTwice(process, early(chance)),
         0 | 1 => What::Kill(process),
         2..=18 => What::Arm(process, armed(chance)),
         19 | 20 => What::Stall(process, [300, 2_000, 4_000, 9_000, 20_000][chance.index(5)]),
@@ -185,6 +188,13 @@ fn what(chance: &mut Chance) -> What {
     }
 }
 
+/// Where a process comes up.
+fn early(chance: &mut Chance) -> Armed {
+    let call = [Call::Init, Call::Committed, Call::Admin, Call::Poll, Call::Read, Call::Read, Call::Apply, Call::Apply];
+    let call = call[chance.index(call.len())];
+    Armed { call, skip: chance.below(6) as u32, wrong: wrong(chance, call) }
+}
+
 fn armed(chance: &mut Chance) -> Armed {
     // Mostly where a transaction is at stake.
     let call = match chance.below(16) {
@@ -194,6 +204,10 @@ fn armed(chance: &mut Chance) -> Armed {
         7 => Call::Send,
         n => Call::ALL[n as usize % Call::ALL.len()],
     };
+    Armed { call, skip: chance.below(4) as u32, wrong: wrong(chance, call) }
+}
+
+fn wrong(chance: &mut Chance, call: Call) -> Wrong {
     let steps = chance.between(1, 60) as u32;
     let times = chance.between(1, 4) as u32;
     let wrong = match chance.below(9) {
@@ -207,10 +221,9 @@ fn armed(chance: &mut Chance) -> Armed {
         _ => Wrong::Full(times),
     };
     // A disk answers, or its process dies.
-    let wrong = match (call, wrong) {
+    match (call, wrong) {
         (Call::Apply | Call::Begin, Wrong::CrashBefore) => Wrong::CrashBefore,
         (Call::Apply | Call::Begin, _) => Wrong::CrashAfter,
         (_, wrong) => wrong,
-    };
-    Armed { call, wrong, skip: chance.below(4) as u32 }
+    }
 }

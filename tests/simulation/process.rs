@@ -18,7 +18,7 @@ use highwater::topology::Topology;
 use crate::chance::Chance;
 use crate::disk::{Disk, Mounted};
 use crate::time::ProcessClock;
-use crate::wire::{FaultyLog, Line, Net};
+use crate::wire::{Armed, FaultyLog, Line, Net};
 
 pub const GROUP: &str = "sim";
 
@@ -28,6 +28,8 @@ pub struct Process {
     pub life: Option<Life>,
     /// The step at which it is started again; None for never.
     pub restart_at: Option<u32>,
+    /// What goes wrong in its next life.
+    pub armed: Vec<Armed>,
     /// Expected to be stopped by whoever uses its transactional ids.
     pub haunted: bool,
 }
@@ -60,7 +62,7 @@ pub struct Counted {
 impl Process {
     pub fn new(number: usize) -> Self {
         let name = format!("p{number}");
-        Self { name, disk: Disk::default(), life: None, restart_at: Some(0), haunted: false }
+        Self { name, disk: Disk::default(), life: None, restart_at: Some(0), armed: Vec::new(), haunted: false }
     }
 
     pub fn transactional_id(&self, worker: usize) -> String {
@@ -83,9 +85,13 @@ impl Process {
             instance: None,
         };
         let line = Line::new(net.clone(), self.name.clone(), &log.as_client(client)?);
+        self.armed.drain(..).for_each(|armed| line.arm(armed));
         let faulty: Arc<dyn Log> = Arc::new(FaultyLog(line.clone()));
         let clock = Arc::new(ProcessClock::new(net.time.clone(), chance));
-        let catalog = Catalog::survey(topology, faulty.admin())?;
+        let catalog = match Catalog::survey(topology, faulty.admin()) {
+            Err(_) if line.is_dead() => return Err(LogError::Retry("it died while it came up".into())),
+            catalog => catalog?,
+        };
         let shared = Arc::new(Shared {
             topology: topology.clone(),
             log: faulty,

@@ -352,7 +352,10 @@ impl<'p> World<'p> {
         match what {
             // Until somebody releases it: nobody would, while a deed waits for everybody.
             What::HoldMarkers(_) | What::HoldOffsets if self.deed.is_some() => return,
-            What::Kill(p) => {
+            What::Kill(p) | What::KillTwice(p, _) => {
+                if let (What::KillTwice(_, armed), Some(p)) = (what, hit(p)) {
+                    self.processes[p].armed.push(armed);
+                }
                 if let Some(life) = hit(p).and_then(|p| self.processes[p].life.as_ref()) {
                     life.line.die("of a signal");
                     self.net.count(kind);
@@ -488,6 +491,7 @@ impl<'p> World<'p> {
         self.net.deliver(true);
         for process in &mut self.processes {
             process.disk.fill(0);
+            process.armed.clear();
             process.restart_at = Some(0);
             if let Some(life) = &mut process.life {
                 life.line.disarm();
