@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use highwater::store::database::{Files, Put};
-use highwater::store::{Result, StoreError};
+use highwater::store::{Checkpoint, Result, StoreError, layout};
 
 use crate::chance::Chance;
 use crate::wire::{Call, Line, Moment};
@@ -22,6 +22,8 @@ struct Store {
     bytes: Bytes,
     /// Writes since the last flush, the newest last.
     unflushed: Vec<Undo>,
+    /// Until it is wiped nobody may write to it.
+    spoilt: bool,
 }
 
 #[derive(Default)]
@@ -75,9 +77,42 @@ impl Disk {
         }
     }
 
+    /// A store as another application, another changelog or a broken copy left it: what it holds is good for nothing.
+    pub fn spoil_one(&self, chance: &mut Chance) {
+        let mut inner = self.inner();
+        let at = chance.index(inner.stores.len());
+        let Some(store) = inner.stores.values_mut().nth(at) else { return };
+        store.unflushed.clear();
+        store.spoilt = true;
+        let held = store.bytes.remove(layout::CHECKPOINT).and_then(|bytes| Checkpoint::decode(&bytes));
+        let Some(held) = held else { return };
+        let spoilt = match chance.below(3) {
+            0 => None,
+            1 => Some(Checkpoint { topic_id: [0xee; 16], ..held }),
+            _ => Some(Checkpoint { offset: held.offset + 1_000_000, ..held }),
+        };
+        if let Some(spoilt) = spoilt {
+            store.bytes.insert(layout::CHECKPOINT.to_vec(), spoilt.encode().to_vec());
+        }
+        // Whoever went on with it would find keys where there are none, and none where there are some.
+        for (at, value) in store.bytes.iter_mut().filter(|(key, _)| layout::is_data(key)).map(|(_, v)| v).enumerate() {
+            if at % 2 == 0 {
+                value.clear();
+            }
+        }
+    }
+
+    /// Somebody mixed up their volumes.
+    pub fn swap(&self, other: &Disk) {
+        if !Arc::ptr_eq(&self.0, &other.0) {
+            std::mem::swap(&mut self.inner().stores, &mut other.inner().stores);
+        }
+    }
+
     pub fn back_up(&self) {
         let mut inner = self.inner();
-        let copy = inner.stores.iter().map(|(name, store)| (name.clone(), store.bytes.clone())).collect();
+        let whole = inner.stores.iter().filter(|(_, store)| !store.spoilt);
+        let copy = whole.map(|(name, store)| (name.clone(), store.bytes.clone())).collect();
         inner.backup = Some(copy);
     }
 
@@ -85,7 +120,7 @@ impl Disk {
     pub fn restore_backup(&self) -> bool {
         let mut inner = self.inner();
         let Some(backup) = inner.backup.clone() else { return false };
-        inner.stores = backup.into_iter().map(|(name, bytes)| (name, Store { bytes, unflushed: Vec::new() })).collect();
+        inner.stores = backup.into_iter().map(|(name, bytes)| (name, Store { bytes, ..Store::default() })).collect();
         true
     }
 
@@ -93,9 +128,14 @@ impl Disk {
         self.inner().full = writes;
     }
 
-    /// Every store with its bytes.
+    /// Every store that is whole, with its bytes.
     pub fn stores(&self) -> Vec<(String, Bytes)> {
-        self.inner().stores.iter().map(|(name, store)| (name.clone(), store.bytes.clone())).collect()
+        self.inner()
+            .stores
+            .iter()
+            .filter(|(_, store)| !store.spoilt)
+            .map(|(name, store)| (name.clone(), store.bytes.clone()))
+            .collect()
     }
 }
 
@@ -143,6 +183,7 @@ impl Files for Mounted {
 
     fn write(&self, store: &str, puts: &[Put<'_>]) -> Result<()> {
         self.write_through(store, |store| {
+            assert!(!store.spoilt, "a store is gone on with that fits no changelog");
             let mut undo = Undo::new();
             for (key, value) in puts {
                 let old = match value {

@@ -44,6 +44,9 @@ pub enum What {
     /// Killed, and its disk is lost, or one store of it, or it is as it was when it was backed up.
     LoseDisk(usize),
     LoseStore(usize),
+    /// Killed; a store of it is another application's, or damaged; or two get each other's disks.
+    SpoilStore(usize),
+    SwapDisks(usize, usize),
     BackUp(usize),
     OldDisk(usize),
     /// So many writes to the disk fail.
@@ -145,7 +148,9 @@ fn what(chance: &mut Chance) -> What {
     // The first is always there.
     let process = [0, 0, 1, 1, 2, 3][chance.index(6)];
     let worker = chance.index(2);
-    match chance.below(42) {
+    match chance.below(44) {
+        42 => What::SpoilStore(process),
+        43 => What::SwapDisks(process, chance.index(4)),
         40 | 41 => What::KillTwice(process, early(chance)),
         0 | 1 => What::Kill(process),
         2..=18 => What::Arm(process, armed(chance)),

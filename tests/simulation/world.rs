@@ -364,19 +364,23 @@ impl<'p> World<'p> {
                 }
                 return;
             }
-            What::LoseDisk(p) | What::LoseStore(p) | What::OldDisk(p) => {
+            What::LoseDisk(p) | What::LoseStore(p) | What::OldDisk(p) | What::SpoilStore(p) => {
                 let Some(p) = hit(p) else { return };
-                if let Some(life) = &self.processes[p].life {
-                    life.line.die("with its disk");
-                    self.down(p, step);
-                }
+                self.kill_with_disk(p, step);
                 let disk = self.processes[p].disk.clone();
                 match what {
                     What::LoseDisk(_) => disk.lose(),
                     What::LoseStore(_) => disk.lose_one(&mut self.chance),
+                    What::SpoilStore(_) => disk.spoil_one(&mut self.chance),
                     _ if !disk.restore_backup() => return,
                     _ => {}
                 }
+            }
+            What::SwapDisks(p, other) => {
+                let (Some(p), Some(other)) = (hit(p), hit(other)) else { return };
+                self.kill_with_disk(p, step);
+                self.kill_with_disk(other, step);
+                self.processes[p].disk.swap(&self.processes[other].disk);
             }
             What::BackUp(p) => {
                 let Some(p) = hit(p) else { return };
@@ -477,6 +481,13 @@ impl<'p> World<'p> {
             }
         }
         self.net.count(kind);
+    }
+
+    fn kill_with_disk(&mut self, index: usize, step: u32) {
+        if let Some(life) = &self.processes[index].life {
+            life.line.die("with its disk");
+            self.down(index, step);
+        }
     }
 
     fn release(&mut self) {
