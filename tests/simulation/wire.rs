@@ -401,6 +401,16 @@ impl FaultyConsumer {
         }
     }
 
+    /// What stays assigned is resumed by the client itself after a rebalance, and now and then it skips a record.
+    fn wander(&mut self) -> Result<()> {
+        let further = self.line.net.below(4) as i64;
+        let inner = self.inner()?;
+        for (tp, position) in inner.positions().into_iter().filter(|_| further > 0) {
+            inner.resume_at(&tp, position + further - 1)?;
+        }
+        Ok(())
+    }
+
     /// What the process heard of the group.
     fn heard_of(&mut self, events: Vec<Event>) -> Vec<Event> {
         if !events.is_empty() {
@@ -455,11 +465,13 @@ impl GroupConsumer for FaultyConsumer {
     }
 
     fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.inner()?.take(partitions)
+        self.inner()?.take(partitions)?;
+        self.wander()
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.inner()?.release(partitions)
+        self.inner()?.release(partitions)?;
+        self.wander()
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
