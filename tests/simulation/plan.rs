@@ -81,6 +81,8 @@ pub struct Plan {
     pub processes: usize,
     pub threads: usize,
     pub partitions: i32,
+    /// The keyed stream has a filter, which remembers what it let through.
+    pub filtered: bool,
     pub keys: u64,
     /// Batches that the source sends.
     pub batches: u32,
@@ -112,6 +114,7 @@ impl Plan {
             processes,
             threads,
             partitions: chance.between(1, 4) as i32,
+            filtered: chance.one_in(3),
             keys: chance.between(2, 12),
             batches: chance.between(20, 70) as u32,
             steps,
@@ -138,8 +141,16 @@ impl Plan {
     /// Whether it is worth telling apart from others.
     pub fn summary(&self) -> String {
         format!(
-            "seed {}: {} processes of {} workers, {} partitions, {} keys, {} batches, {} steps, {:?}",
-            self.seed, self.processes, self.threads, self.partitions, self.keys, self.batches, self.steps, self.habits
+            "seed {}: {} processes of {} workers, {} partitions{}, {} keys, {} batches, {} steps, {:?}",
+            self.seed,
+            self.processes,
+            self.threads,
+            self.partitions,
+            if self.filtered { ", filtered" } else { "" },
+            self.keys,
+            self.batches,
+            self.steps,
+            self.habits
         )
     }
 }

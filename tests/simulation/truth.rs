@@ -1,6 +1,6 @@
 //! What must have come out, computed from the source topics alone, and whether it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater::log::{TopicId, TopicPartition};
 use highwater::operators::dedup::Entry;
@@ -17,6 +17,8 @@ pub const RAW_SOURCE: &str = "raw.in";
 pub const RAW_TARGET: &str = "raw.out";
 pub const DEAD: &str = "dead";
 pub const CHANGELOG: &str = "sim-rows-in-changelog";
+/// How the address of a row begins that the filter lets through.
+pub const PASSES: &str = "u1";
 pub const SALT: &str = "a salt of the simulation";
 const RULES: [(&str, Rule); 1] = [("email", Rule::Hash)];
 
@@ -42,12 +44,16 @@ pub struct Output {
     dead: Vec<String>,
 }
 
-#[derive(Default)]
 pub struct Truth {
+    filtered: bool,
     partitions: BTreeMap<TopicPartition, Vec<Incarnation>>,
 }
 
 impl Truth {
+    pub fn new(filtered: bool) -> Self {
+        Self { filtered, partitions: BTreeMap::new() }
+    }
+
     fn last(&mut self, tp: &TopicPartition) -> &mut Incarnation {
         let all = self.partitions.entry(tp.clone()).or_default();
         if all.is_empty() {
@@ -121,9 +127,23 @@ impl Truth {
             let outcome = self.outcome(tp, committed.get(tp).copied().unwrap_or(0));
             let keyed = &*tp.topic == SOURCE;
             let (target, rules): (&str, &[(&str, Rule)]) = if keyed { (TARGET, &RULES) } else { (RAW_TARGET, &[]) };
+            let mut sent = BTreeSet::new();
             for change in &outcome.accepted {
                 let key = change.key.as_ref().map(Value::to_string).unwrap_or_default();
-                let row = oracle::output(change, rules, SALT);
+                let mut row = oracle::output(change, rules, SALT);
+                if keyed && self.filtered {
+                    let passes = change.row["email"].as_str().is_some_and(|email| email.starts_with(PASSES));
+                    let had = sent.remove(&key);
+                    match (passes, change.deleted, key.is_empty()) {
+                        // What was sent and passes no more, or is gone, is taken back.
+                        (false, false, false) | (_, true, false) if had => {
+                            drop(row.insert("_deleted".into(), 1.into()))
+                        }
+                        (true, false, false) => drop(sent.insert(key.clone())),
+                        (true, _, true) => {}
+                        _ => continue,
+                    }
+                }
                 output.rows.entry((target.to_string(), key)).or_default().push(row);
             }
             output.dead.extend(outcome.bad.iter().map(|offset| format!("{tp}@{offset}")));

@@ -14,7 +14,7 @@ use crate::process::{Counted, GROUP, Process, Stepped};
 use crate::shadow::Shadow;
 use crate::source::{Event, Source};
 use crate::time::Time;
-use crate::truth::{CHANGELOG, DEAD, Output, RAW_SOURCE, RAW_TARGET, SALT, SOURCE, TARGET, Truth, check_store};
+use crate::truth::{CHANGELOG, DEAD, Output, PASSES, RAW_SOURCE, RAW_TARGET, SALT, SOURCE, TARGET, Truth, check_store};
 use crate::wire::Net;
 
 const TOPOLOGY: &str = r"
@@ -27,7 +27,7 @@ defaults: { on_error: { dead_letter: { topic: dead } } }
 streams:
   rows:
     from: in
-    steps: [dedup, { mask: { unlisted: passthrough, fields: { email: hash } } }]
+    steps: [dedup, FILTER { mask: { unlisted: passthrough, fields: { email: hash } } }]
     to: out
   raw:
     from: raw.in
@@ -90,14 +90,17 @@ struct World<'p> {
     group: Box<dyn GroupConsumer>,
 }
 
-fn topology() -> Arc<Topology> {
-    static TOPOLOGY_ONCE: OnceLock<Arc<Topology>> = OnceLock::new();
-    let made = TOPOLOGY_ONCE.get_or_init(|| {
+fn topology(filtered: bool) -> Arc<Topology> {
+    static MADE: OnceLock<[Arc<Topology>; 2]> = OnceLock::new();
+    let make = |filter: &str| {
         let env = |name: &str| (name == "SALT").then(|| SALT.to_string());
-        let loaded = Topology::parse(TOPOLOGY, "topology.yaml", std::path::Path::new("."), Mode::Run, &env);
+        let text = TOPOLOGY.replace("FILTER", filter);
+        let loaded = Topology::parse(&text, "topology.yaml", std::path::Path::new("."), Mode::Run, &env);
         Arc::new(loaded.unwrap_or_else(|_| panic!("a topology")).topology)
-    });
-    made.clone()
+    };
+    let filter = format!("{{ filter: {{ field: email, starts_with: {PASSES} }} }},");
+    let made = MADE.get_or_init(|| [make(""), make(&filter)]);
+    made[usize::from(filtered)].clone()
 }
 
 /// Of the sources: one that commits each record, one that aborts.
@@ -156,7 +159,7 @@ impl<'p> World<'p> {
             time,
             net,
             log,
-            topology: topology(),
+            topology: topology(plan.filtered),
             processes: (0..plan.processes).map(Process::new).collect(),
             sources,
             appender,
@@ -164,7 +167,7 @@ impl<'p> World<'p> {
             inputs,
             outputs,
             changelogs,
-            truth: Truth::default(),
+            truth: Truth::new(plan.filtered),
             deed: None,
             scene: None,
             holding: false,
