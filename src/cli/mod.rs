@@ -8,6 +8,7 @@ pub mod describe;
 pub mod explain;
 pub mod file_arg;
 pub mod init;
+pub mod leaks;
 pub mod lines;
 pub mod mask;
 mod pair;
@@ -41,6 +42,7 @@ Start here:
   highwater run                        run it, in as many instances as you like
   highwater produce TOPIC              lines in, records out
   highwater consume TOPIC              records in, lines out
+  highwater leaks                      personal values, looked for in all that was written
   highwater explain CODE               cause and remedy of an error, or of a dead letter
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration, 130 interrupted.";
@@ -84,6 +86,8 @@ enum Command {
     Produce(produce::Args),
     /// Read records of a topic, as lines.
     Consume(consume::Args),
+    /// Look for personal values of the sources in everything that was written.
+    Leaks(leaks::Args),
     /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
     Demo(demo::Args),
     /// What a code means: of an error, a warning, or the reason of a dead letter.
@@ -110,7 +114,7 @@ pub fn main() -> ExitCode {
     let filter = match cli.command {
         _ if !cli.log_level.is_empty() => &cli.log_level,
         // The demonstration tells its story itself, and who moves records has nothing to tell.
-        Command::Demo(_) | Command::Produce(_) | Command::Consume(_) | Command::Topics(_) => "warn",
+        Command::Demo(_) | Command::Produce(_) | Command::Consume(_) | Command::Topics(_) | Command::Leaks(_) => "warn",
         // What a scenario does to a topology is meant.
         Command::Topology(TopologyCommand::Test(_)) => "error",
         _ => "",
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Topics(command) => topics::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Leaks(args) => leaks::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

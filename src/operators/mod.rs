@@ -3,4 +3,4 @@
 pub mod dedup;
 pub mod filter;
 pub mod mask;
-mod unavailable;
+pub mod unavailable;

@@ -144,6 +144,38 @@ impl Files for Rocks {
     }
 }
 
+/// Whether a directory holds a database.
+pub fn is_database(path: &Path) -> bool {
+    path.join("CURRENT").is_file()
+}
+
+/// Visits every store's name, key and value in the database of a directory, whoever has it open, and writes nothing there.
+/// What its owner has not written out yet is not seen.
+pub fn each_entry(path: &Path, visit: &mut dyn FnMut(&str, &[u8], &[u8])) -> Result<()> {
+    // A database that is only read writes a log, too: elsewhere, then.
+    let elsewhere = std::env::temp_dir().join(format!("highwater-reading-{}", std::process::id()));
+    let mut options = Options::default();
+    options.set_db_log_dir(&elsewhere);
+    options.set_max_open_files(64);
+    let mut read = || -> std::result::Result<(), rocksdb::Error> {
+        let names = Db::list_cf(&options, path)?;
+        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        let db = Db::open_cf_descriptors_read_only(&options, path, families, false)?;
+        for name in &names {
+            let Some(family) = db.cf_handle(name) else { continue };
+            for entry in db.iterator_cf(&family, rocksdb::IteratorMode::Start) {
+                let (key, value) = entry?;
+                visit(name, &key, &value);
+            }
+        }
+        Ok(())
+    };
+    let outcome = read();
+    // Where it was never made, there is nothing to remove.
+    let _ = std::fs::remove_dir_all(&elsewhere);
+    outcome.map_err(|e| failed("read the database", e))
+}
+
 fn is_damage(error: &rocksdb::Error) -> bool {
     use rocksdb::ErrorKind::*;
     let missing = error.kind() == IOError && error.to_string().contains("No such file");

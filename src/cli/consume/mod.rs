@@ -1,7 +1,7 @@
 //! `highwater consume`: records in, lines out.
 
-mod from;
-mod reading;
+pub(super) mod from;
+pub(super) mod reading;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;

@@ -23,6 +23,7 @@ use crate::log::{Client, GroupConsumer, Isolation, Log, LogError, Result, TopicP
 use crate::topology::{Cluster, Mode, Topology};
 
 use super::FAILED;
+use super::cluster_arg::{Connection, Ending};
 use super::read_back::{read_back, read_stable};
 use super::validate::CONFIG;
 use audit::Audit;
@@ -190,8 +191,12 @@ fn demonstrate(args: &Args, cluster: Option<Cluster>) -> Result<ExitCode> {
     tell.table(&audit);
     tell.pairs(&audit);
     let (state, killed_log) = (topology.state.path.clone(), args.state.join(KILLED_LOG));
+    let connection = Connection { log, cluster: &topology.cluster, stopped: &stopped };
     let search =
-        leaks::search(&topology, log.as_ref(), &[&state, &killed_log], &[("the metrics", metrics.as_bytes())])?;
+        leaks::search(&topology, &connection, &[&state, &killed_log], &metrics).map_err(|ending| match ending {
+            Ending::Failed(error) => LogError::Stop(error),
+            Ending::Interrupted => LogError::Stop("interrupted".into()),
+        })?;
     let sound = tell.verdict(&audit, &search);
     tell.end(begun.elapsed(), matches!(topology.cluster, Cluster::Embedded(_)).then_some(args.state.as_path()));
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })

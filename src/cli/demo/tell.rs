@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::audit::{Audit, Line};
-use super::leaks::Search;
+use super::leaks::Outcome;
 use crate::cli::pair;
 use crate::cli::validate::colours;
 
@@ -81,7 +81,7 @@ impl Teller {
     }
 
     /// What was verified. False where something is not as promised.
-    pub fn verdict(&self, audit: &Audit, search: &Search) -> bool {
+    pub fn verdict(&self, audit: &Audit, search: &Outcome) -> bool {
         let (missing, surplus) = (audit.total(|l| l.missing), audit.total(|l| l.surplus));
         let letters = audit.total(|l| l.dead_letters);
         let accepted = format!(
@@ -93,10 +93,7 @@ impl Teller {
         );
         let searched = format!(
             "{} bytes in {} places outside the source topics searched for every personal value: {} of {} found",
-            search.bytes,
-            search.places,
-            search.found.len(),
-            search.values
+            search.bytes, search.places, search.leaked, search.values
         );
         let sound = missing + surplus == 0 && letters == audit.letters.len();
         for (good, text) in [(sound, accepted), (search.found.is_empty(), searched)] {

@@ -62,7 +62,7 @@ pub struct Args {
 
 pub fn run(command: &TopicsCommand) -> ExitCode {
     let TopicsCommand::Create(args) = command;
-    let topology = match topology(args) {
+    let topology = match topology(&args.file, args.embedded.as_ref()) {
         Ok(topology) => topology,
         Err(code) => return code,
     };
@@ -80,10 +80,10 @@ pub fn run(command: &TopicsCommand) -> ExitCode {
 }
 
 /// Where the log is must be known, and every name; secrets need not.
-fn topology(args: &Args) -> Result<Topology, ExitCode> {
-    let mode = if args.embedded.is_some() { Mode::ConnectEmbedded } else { Mode::Connect };
-    let mut loaded = load(args.file.path(), mode)?;
-    if let Some(Some(path)) = &args.embedded {
+pub(super) fn topology(file: &FileFlag, embedded: Option<&Option<PathBuf>>) -> Result<Topology, ExitCode> {
+    let mode = if embedded.is_some() { Mode::ConnectEmbedded } else { Mode::Connect };
+    let mut loaded = load(file.path(), mode)?;
+    if let Some(Some(path)) = embedded {
         loaded.topology.cluster = Cluster::Embedded(path.clone());
     }
     if plan::has_stand_ins(&loaded.topology) {

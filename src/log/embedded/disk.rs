@@ -24,6 +24,27 @@ fn failed(what: &str, error: &rocksdb::Error) -> String {
     format!("cannot {what} the embedded log: {text}{hint}")
 }
 
+/// Visits every key and value of a database, whoever has it open, and writes nothing there.
+pub fn each(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+    // A database that is only read writes a log, too: elsewhere, then.
+    let elsewhere = std::env::temp_dir().join(format!("highwater-looking-{}", std::process::id()));
+    let mut options = Options::default();
+    options.set_db_log_dir(&elsewhere);
+    options.set_max_open_files(64);
+    let mut read = || {
+        let db = DB::open_for_read_only(&options, path, false)?;
+        for entry in db.iterator(IteratorMode::Start) {
+            let (key, value) = entry?;
+            visit(&key, &value);
+        }
+        Ok(())
+    };
+    let outcome = read();
+    // Where it was never made, there is nothing to remove.
+    let _ = std::fs::remove_dir_all(&elsewhere);
+    outcome.map_err(|e| failed("read", &e))
+}
+
 impl Disk {
     pub fn open(path: &Path) -> Result<Self> {
         let mut table = BlockBasedOptions::default();

@@ -81,6 +81,31 @@ impl Handle {
     }
 }
 
+/// Visits every key and value that a log on disk keeps, but for the records of topics that are `left_out`; whoever has it
+/// open.
+pub fn each_entry(
+    path: &Path,
+    left_out: &dyn Fn(&str) -> bool,
+    visit: &mut dyn FnMut(&[u8], &[u8]),
+) -> std::result::Result<(), String> {
+    let path = path.join("data");
+    let mut prefixes = Vec::new();
+    disk::each(&path, &mut |key, value| {
+        if let Some(name) = key.strip_prefix(layout::TOPICS).and_then(|name| std::str::from_utf8(name).ok())
+            && left_out(name)
+            && let Ok(settings) = layout::decode::<topics::Settings>("a topic", value)
+        {
+            let places = (0..settings.partitions).map(|partition| layout::Place { topic: settings.number, partition });
+            prefixes.extend(places.map(layout::all_batches));
+        }
+    })?;
+    disk::each(&path, &mut |key, value| {
+        if !prefixes.iter().any(|prefix| key.starts_with(prefix)) {
+            visit(key, value);
+        }
+    })
+}
+
 #[derive(Clone)]
 pub struct EmbeddedLog {
     handle: Arc<Handle>,
