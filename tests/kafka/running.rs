@@ -1,8 +1,6 @@
 //! What several tests here do with a running application.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,10 +10,10 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
 
 use crate::support::changes::by_key;
+pub use crate::support::changes::{SECRET, change, envelope};
+pub use crate::support::process::page as get;
 use crate::support::topics::{Isolation, config};
 use crate::support::{Broker, DEADLINE, Highwater, Line, wait_until};
-
-pub const SECRET: &str = "a secret of the tests";
 
 /// Far beyond what any of this takes.
 pub const LONG: Duration = Duration::from_secs(300);
@@ -77,21 +75,6 @@ pub fn run_to_failure(broker: &Broker, topology: &str, dir: &Path) -> String {
     highwater.log()
 }
 
-/// A streamed change as Debezium sends it, all of one source transaction's past.
-pub fn envelope(op: &str, row: &Value, lsn: u64) -> Value {
-    let (before, after) = if op == "d" { (row, &Value::Null) } else { (&Value::Null, row) };
-    json!({
-        "before": before, "after": after, "op": op,
-        "source": { "name": "tests", "db": "shop", "schema": "public", "table": "people", "snapshot": "false",
-            "lsn": lsn, "sequence": format!("[\"1\",\"{lsn}\"]"), "ts_us": 1_700_000_000_000_000u64 + lsn },
-    })
-}
-
-/// A change of the row `id`.
-pub fn change(topic: &str, op: &str, row: &Value, lsn: u64) -> Line {
-    Line::new(topic, &json!({ "id": row["id"] }).to_string(), &envelope(op, row, lsn).to_string())
-}
-
 /// Rows `{ id, n }` under the keys `ids`, their LSNs from `lsn` on.
 pub fn plain(topic: &str, ids: std::ops::Range<u64>, lsn: u64) -> Vec<Line> {
     ids.zip(lsn..)
@@ -128,23 +111,6 @@ pub fn administer<T, F: Future<Output = T>>(
     let options = AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(act(admin, options))
-}
-
-/// Status and text of one of an instance's pages.
-pub fn get(highwater: &mut Highwater, path: &str) -> (u16, String) {
-    highwater.wait_for_log("serving /metrics");
-    let log = highwater.log();
-    let line = log.lines().find(|line| line.contains("serving /metrics")).expect("just seen");
-    let (_, port) = line.split_once("127.0.0.1:").expect("an address");
-    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-    (status, body.to_string())
 }
 
 /// The sum of a metric's series that have all these labels.

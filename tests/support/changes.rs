@@ -19,6 +19,8 @@ impl Lottery {
     }
 }
 
+pub const SECRET: &str = "a secret of the tests";
+
 /// By key, rows in their order.
 pub type Rows = BTreeMap<String, Vec<Map<String, Value>>>;
 
@@ -96,4 +98,19 @@ pub fn assert_equal(left: &Rows, right: &Rows, when: &str) {
     let shown: Vec<String> =
         wrong.iter().take(5).map(|k| format!("{k}: {:?}, not {:?}", lsns(left.get(*k)), lsns(right.get(*k)))).collect();
     assert!(wrong.is_empty(), "{when}: {} keys are wrong: {}", wrong.len(), shown.join("; "));
+}
+
+/// A streamed change as Debezium sends it, all of one source transaction's past.
+pub fn envelope(op: &str, row: &Value, lsn: u64) -> Value {
+    let (before, after) = if op == "d" { (row, &Value::Null) } else { (&Value::Null, row) };
+    json!({
+        "before": before, "after": after, "op": op,
+        "source": { "name": "tests", "db": "shop", "schema": "public", "table": "people", "snapshot": "false",
+            "lsn": lsn, "sequence": format!("[\"1\",\"{lsn}\"]"), "ts_us": 1_700_000_000_000_000u64 + lsn },
+    })
+}
+
+/// A change of the row `id`.
+pub fn change(topic: &str, op: &str, row: &Value, lsn: u64) -> Line {
+    Line::new(topic, &json!({ "id": row["id"] }).to_string(), &envelope(op, row, lsn).to_string())
 }

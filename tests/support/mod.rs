@@ -5,6 +5,7 @@
 // Every test binary compiles all of it and uses a part.
 #![allow(dead_code, unused_imports)]
 
+pub mod bad;
 pub mod broker;
 pub mod changes;
 pub mod dir;
@@ -12,6 +13,7 @@ pub mod fixture;
 pub mod oracle;
 pub mod postgres;
 pub mod process;
+pub mod searched;
 pub mod signal;
 pub mod topics;
 

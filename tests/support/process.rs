@@ -1,6 +1,8 @@
 //! The built binary as a process.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -130,4 +132,21 @@ impl Drop for Highwater {
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Status and text of one of an instance's pages.
+pub fn page(highwater: &mut Highwater, path: &str) -> (u16, String) {
+    highwater.wait_for_log("serving /metrics");
+    let log = highwater.log();
+    let line = log.lines().find(|line| line.contains("serving /metrics")).expect("just seen");
+    let (_, port) = line.split_once("127.0.0.1:").expect("an address");
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    (status, body.to_string())
 }
