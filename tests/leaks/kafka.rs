@@ -8,7 +8,7 @@ use crate::canaries::{EVERYTHING, all, lines, with_secret};
 use crate::support::bad::{OUTPUTS, RULES, topology};
 use crate::support::changes::SECRET;
 use crate::support::process::page;
-use crate::support::{Broker, DEADLINE, Dir, Highwater, wait_until};
+use crate::support::{Broker, DEADLINE, Dir, Highwater, Line, wait_until};
 
 /// Transactions so long that kills land inside, and nothing compressed, so that segments can be read as they lie.
 pub fn deployment(name: &str) -> String {
@@ -47,9 +47,13 @@ fn ends(broker: &Broker) -> i64 {
     sources().iter().flat_map(|topic| broker.end_offsets(topic).into_values()).sum()
 }
 
-/// Runs it through all that there is, killed as often in between; then stops it. Pages of the last one are searched.
-pub fn run(broker: &Broker, name: &str, dir: &Dir, kills: usize, search: &mut Search<'_>) {
+/// Runs it through these lines, killed as often in between; then stops it. Pages of the last one are searched.
+fn run(broker: &Broker, name: &str, dir: &Dir, kills: usize, lines: &[Line], search: &mut Search<'_>) {
+    let mut parts = lines.chunks(lines.len().div_ceil(kills + 1));
+    // Something to do for each of them.
+    let mut produce = || drop(broker.produce(parts.next().expect("a part")));
     for kill in 0..kills {
+        produce();
         let mut highwater = spawn(broker, name, dir);
         let before = committed(broker, name);
         highwater.wait_for_log("running worker=");
@@ -60,6 +64,7 @@ pub fn run(broker: &Broker, name: &str, dir: &Dir, kills: usize, search: &mut Se
         }
         highwater.sigkill();
     }
+    produce();
     let mut highwater = spawn(broker, name, dir);
     wait_until(DEADLINE, "the end of the sources", || (committed(broker, name) >= ends(broker)).then_some(()));
     for path in ["/", "/metrics", "/healthz", "/readyz", "/nowhere"] {
@@ -84,21 +89,20 @@ fn search_segments(search: &mut Search<'_>, data: &Path) {
 #[test]
 fn no_byte_outside_of_the_sources_holds_a_personal_value() {
     let broker = Broker::start();
-    let (name, dir) = ("leaks", Dir::new("leaks-kafka"));
+    let (name, dir) = ("proof", Dir::new("leaks-kafka"));
     create_topics(&broker, name);
-    broker.produce(&lines(2));
     let searcher = Searcher::new(&Values::of(&with_secret()).expect("values")).expect("a searcher");
     let mut search = Search::new(&searcher);
-    run(&broker, name, &dir, 6, &mut search);
+    run(&broker, name, &dir, 6, &lines(2), &mut search);
 
     let topics: Vec<String> = broker.topics().into_keys().filter(|topic| !sources().contains(topic)).collect();
     for topic in
-        ["__consumer_offsets", "__transaction_state", "leaks-everything-leaks.everything-changelog", "leaks.letters"]
+        ["__consumer_offsets", "__transaction_state", "proof-everything-leaks.everything-changelog", "proof.letters"]
     {
         assert!(topics.iter().any(|there| there == topic), "{topics:?}");
     }
     topics.iter().for_each(|topic| broker.search(&mut search, Kind::Topic, topic));
-    let letters = broker.read_all("leaks.letters", crate::support::Isolation::Committed).len();
+    let letters = broker.read_all("proof.letters", crate::support::Isolation::Committed).len();
     assert!(letters >= 100, "{letters} dead letters");
     search.files(dir.path(), &|_| None).expect("stores and logs");
     broker.logs().iter().for_each(|log| search.files(log, &|_| None).expect("a log"));
