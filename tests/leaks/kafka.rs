@@ -22,10 +22,11 @@ pub fn create_topics(broker: &Broker, name: &str) {
     for topic in OUTPUTS.iter().chain(&["everything"]) {
         let source = if *topic == "everything" { "leaks.everything".to_owned() } else { format!("bad.{topic}") };
         broker.create_topic(&source, 2, &[]);
-        let limit: &[(&str, &str)] = if *topic == "small" { &[("max.message.bytes", "100000")] } else { &[] };
-        broker.create_topic(&format!("{name}.{topic}"), 2, limit);
+        // Indexes are made in their full size, mostly empty: small ones are quicker searched.
+        let limit = ("max.message.bytes", if *topic == "small" { "100000" } else { "1048588" });
+        broker.create_topic(&format!("{name}.{topic}"), 2, &[limit, ("segment.index.bytes", "65536")]);
     }
-    broker.create_topic(&format!("{name}.letters"), 1, &[]);
+    broker.create_topic(&format!("{name}.letters"), 1, &[("segment.index.bytes", "65536")]);
 }
 
 pub fn sources() -> Vec<String> {

@@ -54,6 +54,25 @@ impl Place<'_> {
     }
 }
 
+/// What Debezium itself writes into a change: of a broken one, too, that is nobody's.
+const ENVELOPE: [&str; 15] = [
+    "op",
+    "version",
+    "connector",
+    "db",
+    "schema",
+    "table",
+    "snapshot",
+    "sequence",
+    "lsn",
+    "txId",
+    "xmin",
+    "ts_ms",
+    "ts_us",
+    "ts_ns",
+    "transaction",
+];
+
 /// Nothing real lies deeper. What does is one value.
 const DEPTH: usize = 64;
 
@@ -202,6 +221,7 @@ impl<'t> Personal<'t> {
             let personal = match rules.first() {
                 Some(([], transform)) => transform.rule() != Rule::Passthrough,
                 Some(_) => true,
+                None if ENVELOPE.contains(column) => false,
                 None => config.is_none_or(|config| config.unlisted != Unlisted::Passthrough),
             };
             let number = number.trim_start().split([',', '}', ']']).next().unwrap_or_default().trim_end();
