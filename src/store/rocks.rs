@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode, DataBlockIndexType,
@@ -149,11 +150,16 @@ pub fn is_database(path: &Path) -> bool {
     path.join("CURRENT").is_file()
 }
 
+/// Takes a store's name, a key and its value.
+pub type Visit<'a> = &'a mut dyn FnMut(&str, &[u8], &[u8]);
+
 /// Visits every store's name, key and value in the database of a directory, whoever has it open, and writes nothing there.
 /// What its owner has not written out yet is not seen.
-pub fn each_entry(path: &Path, visit: &mut dyn FnMut(&str, &[u8], &[u8])) -> Result<()> {
+pub fn each_entry(path: &Path, visit: Visit<'_>) -> Result<()> {
     // A database that is only read writes a log, too: elsewhere, then.
-    let elsewhere = std::env::temp_dir().join(format!("highwater-reading-{}", std::process::id()));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let elsewhere = std::env::temp_dir().join(format!("highwater-reading-{}-{count}", std::process::id()));
     let mut options = Options::default();
     options.set_db_log_dir(&elsewhere);
     options.set_max_open_files(64);

@@ -14,7 +14,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new() -> Self {
+    pub fn on_a_terminal() -> Self {
         let mut progress = Self::hidden();
         progress.is_seen = std::io::stderr().is_terminal();
         progress

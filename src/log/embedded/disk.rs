@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
@@ -27,7 +28,9 @@ fn failed(what: &str, error: &rocksdb::Error) -> String {
 /// Visits every key and value of a database, whoever has it open, and writes nothing there.
 pub fn each(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
     // A database that is only read writes a log, too: elsewhere, then.
-    let elsewhere = std::env::temp_dir().join(format!("highwater-looking-{}", std::process::id()));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let elsewhere = std::env::temp_dir().join(format!("highwater-looking-{}-{count}", std::process::id()));
     let mut options = Options::default();
     options.set_db_log_dir(&elsewhere);
     options.set_max_open_files(64);
