@@ -220,10 +220,7 @@ impl Period {
                 None => (time, ""),
             };
             let hour = hour_of(clock)?;
-            let is_zone = zone.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'Z' | b'+' | b'-' | b':'));
-            if !is_zone || zone.len() > 9 {
-                return None;
-            }
+            is_zone(zone).then_some(())?;
             let hour = if self == Period::Hour { hour } else { "00" };
             [separator, hour, ":00:00", zone].iter().for_each(|part| out.push_str(part));
         }
@@ -255,8 +252,17 @@ fn first_of(year: i64, month: i64) -> i64 {
 
 fn number(text: &str, width: usize, most: u32) -> Option<u32> {
     let right = text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.bytes().fold(0, |number: u32, byte| number * 10 + u32::from(byte.wrapping_sub(b'0') % 10));
-    (right && number <= most).then_some(number)
+    text.parse().ok().filter(|number| right && *number <= most)
+}
+
+/// Nothing, `Z`, `+03`, `-0330`, `+03:30`, `+01:12:12`. It leaves as it came, so nothing else may stand there.
+fn is_zone(zone: &str) -> bool {
+    let Some(offset) = zone.strip_prefix(['+', '-']) else { return matches!(zone, "" | "Z") };
+    if offset.len() == 4 {
+        return number(offset, 4, 1859).is_some_and(|offset| offset % 100 < 60);
+    }
+    let mut parts = offset.splitn(3, ':');
+    parts.next().is_some_and(|hours| number(hours, 2, 18).is_some()) && parts.all(|part| number(part, 2, 59).is_some())
 }
 
 /// `2026-11-02`
@@ -416,6 +422,16 @@ mod tests {
             (Year, "2026-11-02T10:11:12.Z", None),
             (Year, "2026-11-02T10:11:12 Ivan", None),
             (Year, "2026-11-02T10:11:12+0123456789", None),
+            (Year, "2026-11-02 10:11:12+03", Some("2026-01-01 00:00:00+03")),
+            (Year, "2026-11-02 10:11:12-0330", Some("2026-01-01 00:00:00-0330")),
+            (Year, "2026-11-02 10:11:12+01:12:12", Some("2026-01-01 00:00:00+01:12:12")),
+            // Eight digits of somebody, and no zone.
+            (Year, "2026-11-02T10:11:12Z12345678", None),
+            (Year, "2026-11-02T10:11:12-12345678", None),
+            (Year, "2026-11-02T10:11:12+19:00", None),
+            (Year, "2026-11-02T10:11:12+03:30:12:1", None),
+            (Year, "2026-11-02T10:11:12+0360", None),
+            (Year, "2026-11-02T10:11:12+", None),
             (Year, "", None),
         ] {
             assert_eq!(text_of(&Generalize::To(period, None), value).as_deref(), want, "{period:?} {value}");
