@@ -19,6 +19,9 @@ pub enum Step {
     Each,
 }
 
+/// Deeper than anybody's columns, shallower than the stack.
+const DEEPEST: usize = 100;
+
 impl Path {
     pub fn column(name: impl Into<String>) -> Self {
         Self { column: name.into(), steps: Vec::new() }
@@ -62,6 +65,9 @@ impl Path {
             }
         }
         finish(&mut name, closed, &mut names)?;
+        if names.len() > DEEPEST {
+            return Err(format!("no value lies deeper than {DEEPEST} steps"));
+        }
         let mut steps = names.into_iter();
         match steps.next() {
             Some(Step::Member(column)) => Ok(Self { column, steps: steps.collect() }),
@@ -109,5 +115,7 @@ mod tests {
         for text in ["", ".", "a.", ".a", "a..b", "[]", "[].a", "a[0]", "a[", "a[]b", r"a\b", r"a\", r"a[]\.b"] {
             assert!(Path::parse(text).is_err(), "{text}");
         }
+        assert!(Path::parse(&format!("{}a", "a.".repeat(99))).is_ok());
+        assert!(Path::parse(&format!("{}a", "a.".repeat(100))).is_err());
     }
 }
