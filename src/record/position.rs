@@ -112,7 +112,7 @@ impl Epochs {
             return None;
         }
         let highest = self.sources.iter().flat_map(|s| s.spans.last()).map(|s| s.epoch).max();
-        self.base = highest.unwrap_or(self.base).max(self.base) + 1;
+        self.base = highest.unwrap_or(self.base).max(self.base).saturating_add(1);
         self.evaluated_to = 0;
         self.sources.clear();
         Some(Rise::TopicRecreated)
@@ -197,7 +197,7 @@ impl SourceEpochs {
     }
 
     fn raise(&mut self, offset: i64, snapshot_lsn: Option<u64>) {
-        let epoch = self.current().epoch + 1;
+        let epoch = self.current().epoch.saturating_add(1);
         let snapshots = snapshot_lsn.into_iter().collect();
         self.spans.push(Span { first_offset: offset, epoch, highest_commit: 0, snapshots });
     }
@@ -257,7 +257,9 @@ impl Epochs {
                 let snapshots = (0..r.u32()?).map(|_| r.u64()).collect::<Option<_>>()?;
                 spans.push(Span { first_offset, epoch, highest_commit, snapshots });
             }
-            if spans.is_empty() {
+            // Looked up by offset, they must be in its order, and of what was seen.
+            let in_order = spans.is_sorted_by(|a: &Span, b| a.first_offset <= b.first_offset && a.epoch < b.epoch);
+            if !in_order || spans.last()?.first_offset >= evaluated_to {
                 return None;
             }
             sources.push(SourceEpochs { name, db, spans, latest_ts });
@@ -378,6 +380,16 @@ mod tests {
         let bytes = e.encode();
         for cut in 0..bytes.len() {
             assert_eq!(Epochs::decode(&bytes[..cut]), None, "cut at {cut}");
+        }
+        e.epoch(1, &source(Snapshot::Initial, None, 100, 10));
+        assert_eq!(Epochs::decode(&e.encode()).as_ref(), Some(&e));
+        type Damage = fn(&mut Span);
+        let damages: [Damage; 3] =
+            [|first| first.epoch = 1, |first| first.first_offset = 2, |first| first.first_offset = 1];
+        for (damage, reads) in damages.into_iter().zip([false, false, true]) {
+            let mut damaged = e.clone();
+            damage(&mut damaged.sources[0].spans[0]);
+            assert_eq!(Epochs::decode(&damaged.encode()).is_some(), reads, "{damaged:?}");
         }
     }
 }
