@@ -139,7 +139,8 @@ impl Batch {
         let mut fields = Fields(&bytes);
         let flags = *fields.take(1)?.first()?;
         let (producer, first) = (fields.i64()?, fields.i64()?);
-        let last = first + i64::from(fields.u32()?);
+        // Of damaged bytes, an offset beyond every other.
+        let last = first.checked_add(fields.u32()?.into())?;
         let appended_ms = fields.i64()?;
         Some(Self { flags, producer, first, last, appended_ms, at: HEAD, bytes })
     }
@@ -159,7 +160,7 @@ impl Batch {
     /// The offset of the record that `next` hands over next; beyond the batch at its end.
     pub fn next_offset(&self) -> i64 {
         let delta = Fields(&self.bytes[self.at..]).take(8).and_then(|head| head[4..].try_into().ok());
-        delta.map_or(self.last + 1, |delta| self.first + i64::from(u32::from_le_bytes(delta)))
+        delta.map_or(self.last.saturating_add(1), |delta| self.first.saturating_add(u32::from_le_bytes(delta).into()))
     }
 
     pub fn is_done(&self) -> bool {
@@ -175,7 +176,7 @@ impl Batch {
         let length = rest.u32()? as usize;
         let whole = &self.bytes[self.at..][..4 + length.min(rest.0.len())];
         let mut fields = Fields(rest.take(length)?);
-        let offset = self.first + i64::from(fields.u32()?);
+        let offset = self.first.checked_add(fields.u32()?.into())?;
         let timestamp = fields.i64()?;
         let (key, value) = (fields.bytes()?, fields.bytes()?);
         self.at += 4 + length;

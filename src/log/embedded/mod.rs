@@ -15,7 +15,8 @@
 
 mod admin;
 mod assignor;
-mod batch;
+/// Public for what throws bytes at it.
+pub mod batch;
 mod broker;
 mod buffer;
 mod cleaner;
