@@ -13,7 +13,7 @@ pub(super) fn is_sensitive(name: &str) -> bool {
     // A name that is no name is a slip, and nobody knows what stands behind it.
     matches!(name.as_str(), "" | "~")
         || name.contains("${")
-        || WORDS.iter().any(|word| name.contains(word) || near(&name, word))
+        || WORDS.iter().any(|word| name.contains(word) || name.split('.').any(|part| near(part, word)))
         || near_secrets(&name)
         || name.ends_with(".pem")
         || name == "sasl.oauthbearer.config"
@@ -202,6 +202,7 @@ mod tests {
         for name in [
             "salt",
             "sasl.password",
+            "sasl.passwor",
             "ssl.key.password",
             "ssl.key.pem",
             "sercets",
