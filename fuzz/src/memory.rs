@@ -1,0 +1,59 @@
+//! Stores in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use highwater::store::Result;
+use highwater::store::database::{Files, Put};
+
+type Bytes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Default)]
+pub struct Memory(Mutex<BTreeMap<String, Bytes>>);
+
+impl Memory {
+    fn with<T>(&self, store: &str, act: impl FnOnce(&mut Bytes) -> T) -> Result<T> {
+        Ok(act(self.0.lock().expect("no write panics").entry(store.to_owned()).or_default()))
+    }
+}
+
+impl Files for Memory {
+    fn make(&self, store: &str) -> Result<()> {
+        self.with(store, |_| ())
+    }
+
+    fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.with(store, |bytes| {
+            if let Some(value) = bytes.get(key) {
+                read(value);
+            }
+        })
+    }
+
+    fn write(&self, store: &str, puts: &[Put<'_>]) -> Result<()> {
+        self.with(store, |bytes| {
+            for (key, value) in puts {
+                match value {
+                    Some(value) => bytes.insert(key.to_vec(), value.to_vec()),
+                    None => bytes.remove(*key),
+                };
+            }
+        })
+    }
+
+    fn wipe(&self, store: &str) -> Result<()> {
+        self.with(store, BTreeMap::clear)
+    }
+
+    fn flush(&self, _: &str, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn size(&self, _: &str) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.with(store, |bytes| bytes.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
