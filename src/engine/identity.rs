@@ -1,13 +1,15 @@
 //! Who this instance is: a name made once inside the locked state directory.
 //!
 //! Transactional ids derive from it, so that a restarted instance ends what its predecessor left open. Two processes
-//! under one name would fence each other for ever; the lock keeps the second one out.
+//! under one name would fence each other for ever; the lock keeps the second one out. What is not this application's state,
+//! in a format that this version knows, is refused before anything is written.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::log::lock::{DirectoryLock, Taken};
+use crate::log::mark::{self, Found, Kind};
 
 use super::clock::Clock;
 
@@ -26,10 +28,14 @@ impl Identity {
     /// Locks the state directory, making it if it is not there.
     pub fn claim(directory: &Path, application: &str, threads: usize, clock: &dyn Clock) -> Result<Self, String> {
         let context = |what: &str, e: std::io::Error| format!("{what} {}: {e}", directory.display());
+        // Before the lock: what is not ours gets not even that.
+        mark::look(directory, Kind::State)?;
         let lock = DirectoryLock::take(directory).map_err(|taken| match taken {
             Taken::InUse(owner) => format!("state {} is in use by {owner}; use --state DIR", directory.display()),
             Taken::Failed(text) => text,
         })?;
+        // Another process may have made something else of it in between.
+        let found = mark::look(directory, Kind::State)?;
         let path = directory.join(NAME);
         let kept = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
@@ -44,9 +50,12 @@ impl Identity {
                     directory.display()
                 ));
             }
-            Some(None) => return Err(format!("{} is damaged: remove the state directory", path.display())),
+            Some(None) => return Err(unreadable(&path, found)),
             None => (new_name(clock)?, 0),
         };
+        if found != Found::Marked {
+            mark::write(directory, Kind::State).map_err(|e| context("cannot write to", e))?;
+        }
         let identity = Self { instance, retired_workers: before, directory: directory.to_path_buf(), _lock: lock };
         identity.save(application, before.max(threads)).map_err(|e| context("cannot write to", e))?;
         Ok(identity)
@@ -72,7 +81,19 @@ impl Identity {
 
 fn parse(text: &str) -> Option<(&str, &str, usize)> {
     let mut words = text.split_whitespace();
-    Some((words.next()?, words.next()?, words.next()?.parse().ok()?))
+    let kept = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(kept)
+}
+
+fn unreadable(path: &Path, found: Found) -> String {
+    let way_out = match found {
+        Found::Marked => {
+            "It is damaged: remove this one file. The instance gets a new name and keeps its stores; what it left open under \
+             the old name is aborted by its timeout"
+        }
+        Found::Unmarked | Found::Empty => "It is another program's, or damaged: use another --state directory",
+    };
+    format!("{} does not say APPLICATION INSTANCE WORKERS. {way_out}", path.display())
 }
 
 fn new_name(clock: &dyn Clock) -> Result<String, String> {

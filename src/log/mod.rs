@@ -10,6 +10,7 @@ pub mod around;
 pub mod embedded;
 pub mod kafka;
 pub mod lock;
+pub mod mark;
 
 use std::collections::BTreeMap;
 use std::fmt;
