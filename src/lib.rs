@@ -19,3 +19,8 @@ pub mod record;
 pub mod store;
 pub mod telemetry;
 pub mod topology;
+
+/// What a person is told whose change makes a test of on-disk bytes fail.
+#[cfg(test)]
+const FROZEN: &str = "this is how state lies on disks out there. Do not adapt the expectation: give the new form a new \
+                      version, keep reading the old one, and add fixtures of the new one (docs/upgrading.md)";

@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn batches_lie_on_disks_as_they_always_did() {
+        let text = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(text(batch()), BATCH, "{}", crate::FROZEN);
+        assert_eq!(text(marker(5, 1, true, 258)), MARKER_COMMIT, "{}", crate::FROZEN);
+        assert_eq!(text(marker(5, 1, false, 258)), MARKER_COMMIT.replacen("07", "03", 1), "{}", crate::FROZEN);
+    }
+
+    const BATCH: &str = concat!(
+        "01030000000000000028000000000000000100000009000000000000002b000000000000000700000000000000ffffff",
+        "ff00000000020000000100000061ffffffff010000006101000000312c00000001000000080000000000000001000000",
+        "6bffffffff020000000100000061ffffffff01000000610100000031",
+    );
+    const MARKER_COMMIT: &str = "0701000000000000000500000000000000000000000201000000000000";
+
+    #[test]
     fn damage_is_no_panic() {
         let whole = batch();
         for end in 0..whole.len() {

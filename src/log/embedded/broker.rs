@@ -233,9 +233,12 @@ impl Broker {
     pub fn open(storage: Storage, time: Time) -> std::result::Result<Self, String> {
         let broker = Self { storage, time, state: Mutex::default(), changed: Condvar::new() };
         match broker.storage.get(layout::FORMAT)? {
-            None => broker.storage.write(vec![(layout::FORMAT.into(), Some(layout::FORMAT_IS.into()))], true)?,
+            None if broker.storage.at_least(b"", b"")?.is_none() => {
+                broker.storage.write(vec![(layout::FORMAT.into(), Some(layout::FORMAT_IS.into()))], true)?;
+            }
             Some(format) if **format == *layout::FORMAT_IS => broker.load()?,
-            Some(_) => return Err("the embedded log was written by a later version of Highwater".into()),
+            Some(format) => return Err(layout::unknown(&format)),
+            None => return Err(layout::unknown(b"")),
         }
         Ok(broker)
     }

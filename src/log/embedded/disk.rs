@@ -3,13 +3,17 @@
 //! Unlike the stores' it has its write-ahead log on: it *is* the log. Every write survives the process as soon as it
 //! returns; those that must survive the machine are synced. Batches go to blob files, so that compaction does not write
 //! them again and again.
+//!
+//! What is damaged or missing is an error and never an end: a transaction that was committed does not go with the bytes
+//! behind it. Only the newest write-ahead log may end early, as a crash leaves it: that is no error.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Direction, ErrorKind, IteratorMode, Options,
+    WriteBatch, WriteOptions,
 };
 
 use super::storage::{Found, Result};
@@ -21,9 +25,16 @@ pub struct Disk {
 
 fn failed(what: &str, error: &rocksdb::Error) -> String {
     let text = error.to_string();
-    let hint = if text.contains("No space left") { ": free some disk space and start again" } else { "" };
+    let hint = match error.kind() {
+        _ if text.contains("No space left") => ": free some disk space and start again",
+        ErrorKind::Corruption | ErrorKind::InvalidArgument => DAMAGED,
+        ErrorKind::IOError if text.contains("No such file") => DAMAGED,
+        _ => "",
+    };
     format!("cannot {what} the embedded log: {text}{hint}")
 }
+
+const DAMAGED: &str = ". It is damaged: put a copy of the whole directory back, or begin anew in another one";
 
 /// Visits every key and value of a database, whoever has it open, and writes nothing there.
 pub fn each(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
@@ -48,12 +59,35 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
     outcome.map_err(|e| failed("read", &e))
 }
 
+/// What is missing of a log that was whole once. RocksDB would make a new one in its place, or go on without what lay in a
+/// write-ahead log that is gone.
+fn missing(path: &Path, was_whole: bool) -> Option<&'static str> {
+    let current = path.join("CURRENT").exists();
+    let has = |extensions: &[&str]| {
+        let mut files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|file| file.path());
+        files.any(|file| file.extension().is_some_and(|found| extensions.iter().any(|e| found == *e)))
+    };
+    match was_whole {
+        _ if !current && has(&["sst", "blob", "log"]) => Some("CURRENT"),
+        true if !current => Some("everything"),
+        true if !has(&["log"]) => Some("the write-ahead log"),
+        _ => None,
+    }
+}
+
 impl Disk {
-    pub fn open(path: &Path) -> Result<Self> {
+    /// `was_whole`: there must be one already.
+    pub fn open(path: &Path, was_whole: bool) -> Result<Self> {
+        if let Some(what) = missing(path, was_whole) {
+            return Err(format!("cannot open {} for the embedded log: {what} is missing{DAMAGED}", path.display()));
+        }
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&Cache::new_lru_cache(8 << 20));
         let mut options = Options::default();
-        options.create_if_missing(true);
+        options.create_if_missing(!was_whole);
+        // The default would end at the first damaged record, and forget all committed behind it.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_track_and_verify_wals_in_manifest(true);
         options.set_block_based_table_factory(&table);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_write_buffer_size(32 << 20);

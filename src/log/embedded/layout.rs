@@ -81,6 +81,16 @@ pub fn offset_of(key: &[u8]) -> Option<(Place, &str)> {
     Some((Place { topic, partition }, std::str::from_utf8(group).ok()?))
 }
 
+/// Why a database is not opened whose format is not ours.
+pub fn unknown(format: &[u8]) -> String {
+    format!(
+        "the embedded log has format {:?}, and this version of Highwater knows format {:?} only. Run the version that wrote \
+         it, or use another directory (--embedded=DIR)",
+        String::from_utf8_lossy(&format[..format.len().min(20)]),
+        String::from_utf8_lossy(FORMAT_IS)
+    )
+}
+
 pub fn encode(value: &impl Serialize) -> Vec<u8> {
     // Plain structs of numbers and strings: nothing in them can fail to be written.
     serde_json::to_vec(value).unwrap_or_default()
@@ -102,5 +112,46 @@ mod tests {
         assert!(keys[1].starts_with(&all_batches(place(1, 0))));
         assert_eq!(offset_of(&offset(place(7, 3), "g")), Some((place(7, 3), "g")));
         assert_eq!(offset_of(b"o123"), None);
+    }
+
+    #[test]
+    fn keys_lie_on_disks_as_they_always_did() {
+        let place = Place { topic: 258, partition: 3 };
+        for (key, bytes) in [
+            (FORMAT.to_vec(), &b"f"[..]),
+            (FORMAT_IS.to_vec(), b"1"),
+            (topic("name"), b"tname"),
+            (partition(place), b"p\0\0\x01\x02\0\0\0\x03"),
+            (aborted(place, 259), b"a\0\0\x01\x02\0\0\0\x03\0\0\0\0\0\0\x01\x03"),
+            (batch(place, 259), b"b\0\0\x01\x02\0\0\0\x03\0\0\0\0\0\0\x01\x03"),
+            (producer("id"), b"xid"),
+            (offset(place, "group"), b"o\0\0\x01\x02\0\0\0\x03group"),
+        ] {
+            assert_eq!(key, bytes, "{}", crate::FROZEN);
+        }
+    }
+
+    /// A form, and what it was written as.
+    #[track_caller]
+    fn lies_as<T: Serialize + DeserializeOwned>(text: &str) {
+        let value: T = decode("a form", text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {}", crate::FROZEN));
+        assert_eq!(String::from_utf8(encode(&value)).unwrap(), text, "{}", crate::FROZEN);
+    }
+
+    #[test]
+    fn values_lie_on_disks_as_they_always_did() {
+        use super::super::topics::{Aborted, Partition, Settings};
+        use super::super::transactions::Transaction;
+        lies_as::<Settings>(
+            r#"{"number":7,"id":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,255],"partitions":4,"config":{"cleanup.policy":"compact"}}"#,
+        );
+        lies_as::<Partition>(r#"{"start":0,"end":12,"open":{"3":9},"cleaned_to":5}"#);
+        lies_as::<Aborted>(r#"{"producer":3,"first":9,"last":11}"#);
+        for phase in [r#""Idle""#, r#"{"Open":{"since_ms":1700000000000}}"#, r#"{"Ended":{"commit":true}}"#] {
+            lies_as::<Transaction>(&format!(
+                r#"{{"producer":3,"epoch":2,"timeout_ms":10000,"phase":{phase},"partitions":[[7,0],[7,1]],"offsets":{{"group":[{{"topic":1,"partition":0,"offset":42,"turn":9}}]}}}}"#
+            ));
+        }
+        lies_as::<super::super::broker::Committed>(r#"{"offset":42,"turn":9}"#);
     }
 }

@@ -39,6 +39,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use super::lock::{DirectoryLock, Taken};
+use super::mark::{self, Found, Kind};
 use super::{Admin, Appender, Client, GroupConsumer, Isolation, Log, LogError, Producer, Reader, Result};
 use admin::EmbeddedAdmin;
 use broker::Broker;
@@ -114,9 +115,12 @@ pub struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// The log that lies in a directory; made if there is none. A second process on it is refused.
+    /// The log that lies in a directory; made if there is none. A second process on it is refused, and so is a directory
+    /// that is something else.
     pub fn open(path: &Path, client: Client) -> Result<Self> {
         let place = path.display().to_string();
+        // Before the lock: what is not ours gets not even that.
+        mark::look(path, Kind::Log).map_err(LogError::Stop)?;
         let lock = DirectoryLock::take(path).map_err(|taken| {
             LogError::Stop(match taken {
                 Taken::InUse(owner) => {
@@ -125,8 +129,13 @@ impl EmbeddedLog {
                 Taken::Failed(text) => text,
             })
         })?;
-        let storage = Storage::Disk(disk::Disk::open(&path.join("data")).map_err(LogError::Stop)?);
-        let broker = Broker::open(storage, Time::System).map_err(LogError::Stop)?;
+        let found = mark::look(path, Kind::Log).map_err(LogError::Stop)?;
+        let disk = disk::Disk::open(&path.join("data"), found == Found::Marked).map_err(LogError::Stop)?;
+        let broker = Broker::open(Storage::Disk(disk), Time::System).map_err(LogError::Stop)?;
+        // Only now: a marked log was whole once, so that what is missing of it is missed.
+        if found != Found::Marked {
+            mark::write(path, Kind::Log).map_err(|e| LogError::Stop(format!("cannot write to {place}: {e}")))?;
+        }
         Ok(Self { handle: Arc::new(Handle::new(broker, place, Some(lock))), client })
     }
 
