@@ -25,6 +25,10 @@ pub trait Files: Send + Sync {
     fn flush(&self, store: &str, wait: bool) -> Result<()>;
     /// Estimated number of keys, and bytes on disk and in memory.
     fn size(&self, store: &str) -> (u64, u64);
+    /// The stores that are there from before.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Every key and value.
     fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 }
@@ -43,6 +47,11 @@ impl Database {
 
     pub fn over(files: Box<dyn Files>) -> Arc<Self> {
         Arc::new(Self { files, claims: Mutex::default() })
+    }
+
+    /// The stores that were there when it was opened, whether anybody reads them or not.
+    pub fn found(&self) -> Vec<String> {
+        self.files.names()
     }
 
     /// Claims a store partition for one worker; `InUse` until the worker that has it lets go.
@@ -74,8 +83,17 @@ impl Partition {
         Ok(found)
     }
 
+    /// One that cannot be read is an error: a store of a later version must not be taken for an empty one.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        Ok(self.get(layout::CHECKPOINT, Checkpoint::decode)?.flatten())
+        let read = |bytes: &[u8]| Checkpoint::decode(bytes).ok_or_else(|| layout::unreadable("checkpoint", bytes));
+        let kept = self.get(layout::CHECKPOINT, read)?.transpose();
+        kept.map_err(|why| {
+            StoreError::Failed(format!(
+                "store {}: {why}. Run the version that wrote it, or use another state directory (--state DIR): its stores are \
+                 restored from their changelogs",
+                self.name
+            ))
+        })
     }
 
     /// Writes data and checkpoint in one atomic batch.

@@ -31,6 +31,11 @@ impl StateKey {
         }
     }
 
+    /// Whether these are bytes of `encode`.
+    pub fn is_kept(bytes: &[u8]) -> bool {
+        matches!(bytes, [1 | 2, rest @ ..] if rest.len() == 32)
+    }
+
     /// The key to go on with, given what is kept and what is configured. Digests under two keys would never meet, so a
     /// key that changed is an error in words.
     pub fn resume(
@@ -47,10 +52,10 @@ impl StateKey {
                 own.copy_from_slice(key);
                 Ok(StateKey::Own(own))
             }
-            (Some([1, ..]), Some(_)) => Err("the store was filled without state.secret, and now one is set".into()),
-            (Some([2, ..]), None) => Err("the store was filled under state.secret, and now none is set".into()),
-            (Some([2, ..]), Some(_)) => Err("state.secret is not the one the store was filled under".into()),
-            (Some(_), _) => Err("the store's digest key is damaged".into()),
+            (Some([1, ..]), Some(_)) => Err("it was filled without state.secret, and now one is set".into()),
+            (Some([2, ..]), None) => Err("it was filled under state.secret, and now none is set".into()),
+            (Some([2, ..]), Some(_)) => Err("state.secret is not the one that it was filled under".into()),
+            (Some(_), _) => Err("its digest key is damaged, or a later version's".into()),
         }
     }
 

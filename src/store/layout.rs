@@ -30,7 +30,17 @@ pub fn is_data(key: &[u8]) -> bool {
     key.starts_with(&[VERSION, 1])
 }
 
-/// False for keys of another layout.
+/// False for keys of another layout, and for those of this one that no version wrote so far.
 pub fn known(key: &[u8]) -> bool {
-    key.first() == Some(&VERSION) && matches!(key.get(1), Some(0 | 1))
+    [DIGEST_KEY, EPOCHS].contains(&key) || (is_data(key) && key.len() == 2 + DIGEST_LEN)
+}
+
+/// What is said of bytes that are not of a form which this version knows. It shows none but the first: they may be anything.
+pub fn unreadable(what: &str, bytes: &[u8]) -> String {
+    let first = bytes.first().map_or("nothing".into(), |first| format!("{first:#04x}"));
+    format!(
+        "its {what} ({} bytes, the first is {first}) is not of a form that this version of Highwater knows: a later version \
+         wrote it, or it is damaged",
+        bytes.len()
+    )
 }

@@ -22,12 +22,35 @@ pub struct Rocks {
     db: Db,
     options: Options,
     writes: WriteOptions,
+    path: PathBuf,
+    /// The stores that were there when it was opened.
+    found: Vec<String>,
 }
 
-fn failed(what: &str, error: rocksdb::Error) -> StoreError {
+/// Damage that is met while the database is open is left for the next start, which sets the database aside.
+const DAMAGED: &str = "damaged";
+
+fn failed(what: &str, path: &Path, error: &rocksdb::Error) -> StoreError {
     let text = error.to_string();
-    let hint = if text.contains("No space left") { ": free some disk space and start again" } else { "" };
+    let hint = if error.kind() == rocksdb::ErrorKind::Corruption {
+        match std::fs::write(path.join(DAMAGED), &text) {
+            Ok(()) => {
+                ". Start again: what is damaged is set aside then, and every store restored from its changelog".into()
+            }
+            Err(e) => format!(". Remove {}: every store is restored from its changelog then ({e})", path.display()),
+        }
+    } else if text.contains("No space left") {
+        ": free some disk space and start again".into()
+    } else {
+        String::new()
+    };
     StoreError::Failed(format!("{what}: {text}{hint}"))
+}
+
+/// RocksDB would make a new database in place of one that lost this file, and remove what is left of the old one.
+fn has_lost_current(path: &Path) -> bool {
+    let mut files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|file| file.path());
+    !path.join("CURRENT").exists() && files.any(|file| file.extension().is_some_and(|e| e == "sst"))
 }
 
 fn column_family(cache: &Cache) -> Options {
@@ -51,16 +74,23 @@ impl Rocks {
     /// Opens or makes the database. A damaged one is set aside and made anew: its stores are restored from their
     /// changelogs.
     pub fn open(path: &Path, memory: u64) -> Result<Self> {
+        if has_lost_current(path) {
+            set_aside(path, "CURRENT is missing")?;
+        } else if let Ok(text) = std::fs::read_to_string(path.join(DAMAGED)) {
+            set_aside(path, &text)?;
+        }
         match Self::try_open(path, memory) {
             Ok(rocks) => Ok(rocks),
             Err(error) if is_damage(&error) => {
-                let aside = set_aside(path)?;
-                tracing::error!(%error, path = %path.display(), aside = %aside.display(),
-                    "the state is damaged; it was set aside and every store will be restored from its changelog");
-                Self::try_open(path, memory).map_err(|e| failed("open the state", e))
+                set_aside(path, error.as_ref())?;
+                Self::try_open(path, memory).map_err(|e| failed("open the state", path, &e))
             }
-            Err(error) => Err(failed(&format!("open the state in {}", path.display()), error)),
+            Err(error) => Err(failed(&format!("open the state in {}", path.display()), path, &error)),
         }
+    }
+
+    fn failed(&self, what: &str) -> impl Fn(rocksdb::Error) -> StoreError {
+        move |error| failed(what, &self.path, &error)
     }
 
     fn try_open(path: &Path, memory: u64) -> std::result::Result<Self, rocksdb::Error> {
@@ -80,11 +110,11 @@ impl Rocks {
         options.set_max_log_file_size(4 << 20);
         options.set_max_total_wal_size(1 << 20);
         let names = if path.join("CURRENT").exists() { Db::list_cf(&options, path)? } else { vec!["default".into()] };
-        let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&options, path, families)?;
         let mut writes = WriteOptions::default();
         writes.disable_wal(true);
-        Ok(Self { db, options, writes })
+        Ok(Self { db, options, writes, path: path.to_path_buf(), found: names })
     }
 
     fn family(&self, store: &str) -> Result<Arc<rocksdb::BoundColumnFamily<'_>>> {
@@ -97,11 +127,11 @@ impl Files for Rocks {
         if self.db.cf_handle(store).is_some() {
             return Ok(());
         }
-        self.db.create_cf(store, &self.options).map_err(|e| failed("make a store", e))
+        self.db.create_cf(store, &self.options).map_err(self.failed("make a store"))
     }
 
     fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let found = self.db.get_pinned_cf(&self.family(store)?, key).map_err(|e| failed("read the state", e))?;
+        let found = self.db.get_pinned_cf(&self.family(store)?, key).map_err(self.failed("read the state"))?;
         if let Some(value) = found {
             read(&value);
         }
@@ -117,18 +147,18 @@ impl Files for Rocks {
                 None => batch.delete_cf(&family, key),
             }
         }
-        self.db.write_opt(batch, &self.writes).map_err(|e| failed("write the state", e))
+        self.db.write_opt(batch, &self.writes).map_err(self.failed("write the state"))
     }
 
     fn wipe(&self, store: &str) -> Result<()> {
-        self.db.drop_cf(store).map_err(|e| failed("wipe a store", e))?;
-        self.db.create_cf(store, &self.options).map_err(|e| failed("wipe a store", e))
+        self.db.drop_cf(store).map_err(self.failed("wipe a store"))?;
+        self.db.create_cf(store, &self.options).map_err(self.failed("wipe a store"))
     }
 
     fn flush(&self, store: &str, wait: bool) -> Result<()> {
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(wait);
-        self.db.flush_cf_opt(&self.family(store)?, &options).map_err(|e| failed("flush the state", e))
+        self.db.flush_cf_opt(&self.family(store)?, &options).map_err(self.failed("flush the state"))
     }
 
     fn size(&self, store: &str) -> (u64, u64) {
@@ -138,10 +168,14 @@ impl Files for Rocks {
         (of("rocksdb.estimate-num-keys"), bytes)
     }
 
+    fn names(&self) -> Vec<String> {
+        self.found.iter().filter(|name| *name != "default").cloned().collect()
+    }
+
     fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let family = self.family(store)?;
         let all = self.db.iterator_cf(&family, rocksdb::IteratorMode::Start);
-        all.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|e| failed("read the state", e))).collect()
+        all.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(self.failed("read the state"))).collect()
     }
 }
 
@@ -188,9 +222,11 @@ fn is_damage(error: &rocksdb::Error) -> bool {
     matches!(error.kind(), Corruption | Incomplete | InvalidArgument) || missing
 }
 
-fn set_aside(path: &Path) -> Result<PathBuf> {
+fn set_aside(path: &Path, why: &str) -> Result<()> {
     let free = (1..).map(|n| path.with_extension(format!("damaged-{n}"))).find(|p| !p.exists());
     let aside = free.unwrap_or_else(|| path.with_extension("damaged"));
     std::fs::rename(path, &aside).map_err(|e| StoreError::Failed(format!("set damaged state aside: {e}")))?;
-    Ok(aside)
+    tracing::error!(why, path = %path.display(), aside = %aside.display(),
+        "the state is damaged; it was set aside and every store will be restored from its changelog");
+    Ok(())
 }
