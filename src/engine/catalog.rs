@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::log::{Admin, DEFAULT_MESSAGE_LIMIT, LogError, Result, TopicInfo};
 use crate::topology::{OnError, Source, Target, Topology};
 
+use super::changelog::begin_anew;
+
 /// A source topic, with the stream that reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTopic {
@@ -112,13 +114,10 @@ impl Survey<'_> {
         if found.partitions != info.partitions {
             self.faults.push(format!(
                 "{source} has {} partitions, its changelog {topic} has {}: keys move between partitions when their \
-                 number changes, away from their positions. Way out: stop every instance; delete the changelog \
-                 ({}) and every instance's state directory; recreate the output topics, because every row is sent \
-                 again; then set the group's offsets to the beginning ({})",
+                 number changes, away from their positions. {}",
                 info.partitions,
                 found.partitions,
-                self.admin.deletion_hint(&topic),
-                self.admin.reset_hint(&crate::log::TopicPartition::new(source, 0), "earliest").replace(":0 ", " "),
+                begin_anew(self.admin, &topic, source),
             ));
             return Ok(None);
         }

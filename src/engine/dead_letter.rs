@@ -58,3 +58,40 @@ impl DeadLetter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{NoHeaders, Reason};
+
+    #[test]
+    fn a_dead_letter_looks_as_it_always_did() {
+        let record = Record {
+            topic: "brew.cdc",
+            partition: 2,
+            offset: 41,
+            timestamp: Some(7),
+            key: Some(b"personal"),
+            value: Some(b"personal"),
+            headers: &NoHeaders,
+        };
+        let letter = DeadLetter::new("app", "people", &[0xab; 16], &record, &BadRecord::new(Reason::NotJson, "why"));
+        let mut sent = Vec::new();
+        let mut send = |out: &Outgoing<'_>| {
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let headers = out.headers.iter().map(|(name, value)| format!("{name}={}", text(*value)));
+            let headers = headers.collect::<Vec<_>>().join(" ");
+            sent.push(format!("{} {} {}\n{headers}", out.topic, text(out.key), text(out.value)));
+            Ok(())
+        };
+        letter.send("letters", record.timestamp, &mut send).unwrap();
+        let id = "ab".repeat(16);
+        let expected = format!(
+            "letters brew.cdc-2@41 {{\"application\":\"app\",\"detail\":\"why\",\"offset\":41,\"partition\":2,\
+             \"reason\":\"not_json\",\"stream\":\"people\",\"topic\":\"brew.cdc\",\"topic_id\":\"{id}\"}}\n\
+             highwater.application=app highwater.stream=people highwater.topic=brew.cdc highwater.topic_id={id} \
+             highwater.partition=2 highwater.offset=41 highwater.reason=not_json highwater.detail=why"
+        );
+        assert_eq!(sent, [expected], "{}", crate::FROZEN);
+    }
+}

@@ -50,9 +50,11 @@ impl Instance {
         topology.streams.iter().for_each(|stream| drop(metrics.stream(&stream.name)));
         let health = Arc::new(Health::new(topology.threads, telemetry::health::STEP_LIMIT, clock.now()));
         let http = serve(&topology, &metrics, &health)?;
+        let log = connect(&topology, client(&topology, &identity))?;
+        // After the log: where that is refused, the stores stay as they are.
         let database = Database::open(&topology.state.path.join("stores"), topology.state.memory)
             .map_err(|e| LogError::Stop(e.to_string()))?;
-        let log = connect(&topology, client(&topology, &identity))?;
+        tell_unread(&topology, &database);
         let Some(catalog) = first_survey(&topology, log.as_ref(), &health, clock.as_ref(), stop)? else {
             return Ok(None);
         };
@@ -200,6 +202,22 @@ pub fn known() -> Known {
         rules: Rule::ALL.iter().map(|r| r.as_str()).collect(),
         epochs: Rise::ALL.iter().map(|r| r.as_str()).collect(),
         ..Known::default()
+    }
+}
+
+/// Stores of streams and sources that the topology has no more are nobody's to delete but a person's.
+fn tell_unread(topology: &Topology, database: &Database) {
+    let is_read = |store: &str| {
+        let Some((stream, tp)) = store.split_once('/') else { return false };
+        let topic = tp.rsplit_once('-').map_or(tp, |(topic, _)| topic);
+        topology.streams.iter().any(|s| s.name == stream && s.dedup.is_some() && s.reads(topic))
+    };
+    let unread: Vec<String> = database.found().into_iter().filter(|store| !is_read(store)).collect();
+    if !unread.is_empty() {
+        tracing::warn!(
+            stores = unread.join(", "),
+            "no stream of the topology has these stores (STREAM/TOPIC-PARTITION) any more: they are kept, and nobody reads them"
+        );
     }
 }
 

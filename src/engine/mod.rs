@@ -6,6 +6,7 @@
 //! all its tasks' output, changelog records and offsets; what a crash leaves of it is told in [`commit`].
 
 pub mod catalog;
+pub mod changelog;
 pub mod clock;
 pub mod cluster;
 mod commit;

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::log::{Admin, Bounds, Event, LogError, Reader, Result, TopicPartition};
+use crate::record::Record;
 use crate::record::position::{Epochs, Rise};
-use crate::store::digest::{Digester, StateKey};
+use crate::store::digest::Digester;
 use crate::store::restore::{self, Plan, Restore};
 use crate::store::{Partition, Store, StoreError, layout};
 use crate::telemetry::RestoreMetrics;
 
 use super::catalog::{Catalog, SourceTopic};
+use super::changelog;
 use super::shared::Shared;
 use super::task::{Dedup, Parts, Task};
 use super::worker::{Slot, WAIT, Worker};
@@ -73,15 +75,30 @@ impl Opening {
     /// The store, once no other worker of this process has it: that worker may still be about to apply.
     fn claim(&mut self, shared: &Shared) -> Result<()> {
         if self.changelog.is_some() {
-            let name = format!("{}/{}", shared.topology.streams[self.source.stream].name, self.tp);
+            let name = format!("{}/{}", self.stream(shared), self.tp);
             match shared.database.partition(&name) {
-                Ok(partition) => self.store = Some(partition),
+                Ok(partition) => {
+                    self.check_key(shared, &partition)?;
+                    self.store = Some(partition);
+                }
                 Err(StoreError::InUse) => return Ok(()),
                 Err(error) => return Err(LogError::Stop(error.to_string())),
             }
         }
         self.stage = Stage::Offsets;
         Ok(())
+    }
+
+    /// Nothing is restored into a store, nor wiped, that another digest key filled.
+    fn check_key(&self, shared: &Shared, partition: &Partition) -> Result<()> {
+        match partition.get(layout::DIGEST_KEY, <[u8]>::to_vec).map_err(stop)? {
+            None => Ok(()),
+            kept => changelog::state_key(shared, self.stream(shared), &self.tp, kept.as_deref(), [0; 32]).map(drop),
+        }
+    }
+
+    fn stream<'a>(&self, shared: &'a Shared) -> &'a str {
+        &shared.topology.streams[self.source.stream].name
     }
 
     /// The changelog's end as `read_uncommitted` sees it, *after* the committed offsets were stable: the marker of the
@@ -120,11 +137,21 @@ impl Opening {
         self.changelog.as_ref().is_some_and(|c| &*c.topic == topic && c.partition == partition)
     }
 
-    fn feed(&mut self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>, now: (Instant, i64)) -> Result<()> {
-        let (Stage::Restoring { restore, .. }, Some(store), Some(key)) = (&mut self.stage, &mut self.store, key) else {
+    fn feed(&mut self, shared: &Shared, record: &Record<'_>, now: (Instant, i64)) -> Result<()> {
+        let (Stage::Restoring { restore, .. }, Some(store), Some(from)) =
+            (&mut self.stage, &mut self.store, &self.changelog)
+        else {
             return Ok(());
         };
-        restore.feed(store, offset, key, value, now).map_err(stop)
+        let (offset, key, value) = (record.offset, record.key, record.value);
+        if let Some(why) = changelog::refusal(key, value) {
+            return Err(changelog::stop_at(shared.log.admin(), from, &self.tp.topic, offset, &why));
+        }
+        if key == Some(layout::DIGEST_KEY) {
+            let stream = &shared.topology.streams[self.source.stream].name;
+            changelog::state_key(shared, stream, &self.tp, value, [0; 32])?;
+        }
+        restore.feed(store, offset, key.unwrap_or_default(), value, now).map_err(stop)
     }
 
     /// An end of partition: the last stable offset at first, the real end when it is at or beyond the end we took.
@@ -171,17 +198,21 @@ impl Opening {
         let Some(store) = &self.store else { return Ok(None) };
         let kept = store.get(layout::EPOCHS, Epochs::decode).map_err(stop)?;
         match kept {
-            Some(None) => {
-                Err(LogError::Stop(format!("the store of {} is damaged: remove the state directory", self.tp)))
-            }
+            Some(None) => Err(LogError::Stop(format!(
+                "the store of {}: its epochs are damaged, or a later version's. Run the version that wrote them, or use \
+                     another state directory (--state DIR): its stores are restored from their changelogs",
+                self.tp
+            ))),
             kept => Ok(kept.flatten()),
         }
     }
 
     /// Where to begin, if committed offset, store and source agree.
-    fn start_offset(&self, admin: &dyn Admin) -> Result<i64> {
+    fn start_offset(&self, shared: &Shared) -> Result<i64> {
+        let admin = shared.log.admin();
         let Stage::Ready { committed, .. } = self.stage else { return Err(LogError::Retry("not ready".into())) };
         let bounds = admin.bounds(&self.tp)?;
+        self.check_whole(admin)?;
         let kept = self.kept_epochs()?;
         let recreated = kept.as_ref().is_some_and(|epochs| !epochs.is_of(&self.source.info.id));
         let seen = kept.as_ref().map_or(0, Epochs::evaluated_to);
@@ -205,8 +236,44 @@ impl Opening {
             Some(offset) if offset < bounds.start || offset > bounds.end => {
                 Err(LogError::Stop(out_of_range(admin, &self.tp, offset, bounds)))
             }
-            Some(offset) => Ok(offset),
+            Some(offset) => {
+                if seen == 0 && self.store.is_some() {
+                    self.check_name(shared)?;
+                }
+                Ok(offset)
+            }
         }
+    }
+
+    /// A stream that was renamed has left its positions behind, and would let out again what is delivered again.
+    fn check_name(&self, shared: &Shared) -> Result<()> {
+        let (tp, own) = (&self.tp, self.stream(shared));
+        let Some((former, left)) = changelog::left_behind(shared, tp, own)? else { return Ok(()) };
+        Err(LogError::Stop(format!(
+            "{tp} was processed by stream `{former}`, whose positions are in the changelog {left}; stream `{own}` has none, and \
+             what is delivered again would leave again. Give the stream its name `{former}` back. Or, if what was sent may be \
+             forgotten, delete that changelog ({}) and start again",
+            shared.log.admin().deletion_hint(&left)
+        )))
+    }
+
+    /// A changelog that lost its beginning leaves rows that nobody finds again: their digests need the key that is gone.
+    fn check_whole(&self, admin: &dyn Admin) -> Result<()> {
+        let (Some(store), Some(changelog)) = (&self.store, &self.changelog) else { return Ok(()) };
+        if store.checkpoint().map_err(stop)?.is_none() {
+            return Ok(());
+        }
+        for (key, what) in [(layout::DIGEST_KEY, "digest key"), (layout::EPOCHS, "epochs")] {
+            if store.get(key, |_| ()).map_err(stop)?.is_none() {
+                return Err(LogError::Stop(format!(
+                    "the store of {} holds rows and not its {what}: records of its changelog {changelog} were \
+                     deleted. {}",
+                    self.tp,
+                    changelog::begin_anew(admin, &changelog.topic, &self.tp.topic)
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn finish(self, shared: &Shared, start: i64) -> Result<Task> {
@@ -248,13 +315,9 @@ fn digester(
     partition: &Partition,
 ) -> Result<(Digester, Option<Vec<u8>>)> {
     let kept = partition.get(layout::DIGEST_KEY, <[u8]>::to_vec).map_err(stop)?;
-    let secret = shared.topology.state.secret.as_ref();
-    let scope = format!("{}/{stream}/{}", shared.topology.application, tp.topic);
-    let derived = secret.map(|secret| StateKey::derive(secret.expose(), &scope, tp.partition));
     let mut fresh = [0; 32];
     shared.clock.random(&mut fresh).map_err(LogError::Stop)?;
-    let key = StateKey::resume(kept.as_deref(), derived, || fresh)
-        .map_err(|e| LogError::Stop(format!("the store of {tp}: {e}")))?;
+    let key = changelog::state_key(shared, stream, tp, kept.as_deref(), fresh)?;
     let fresh_key = kept.is_none().then(|| key.encode());
     Ok((Digester::new(&key, stream, &tp.topic), fresh_key))
 }
@@ -354,7 +417,7 @@ impl Worker {
     fn restore_some(&mut self) -> Result<()> {
         let now = (self.shared.clock.now(), self.shared.clock.wall_ms());
         let mut outcome = Ok(());
-        let Self { tasks, reader, .. } = self;
+        let Self { tasks, reader, shared, .. } = self;
         let mut restoring: Vec<&mut Opening> = tasks
             .values_mut()
             .filter_map(|slot| match slot {
@@ -369,7 +432,7 @@ impl Worker {
             let found = restoring.iter_mut().find(|o| o.restores(record.topic, record.partition));
             let Some(opening) = found else { return };
             if outcome.is_ok() {
-                outcome = opening.feed(record.offset, record.key, record.value, now);
+                outcome = opening.feed(shared, record, now);
             }
         });
         outcome?;
@@ -397,7 +460,7 @@ impl Worker {
         let ready = self.tasks.iter().find(|(_, slot)| matches!(slot, Slot::Opening(o) if o.is_ready()));
         let Some(tp) = ready.map(|(tp, _)| tp.clone()) else { return Ok(()) };
         let Some(Slot::Opening(opening)) = self.tasks.get_mut(&tp) else { return Ok(()) };
-        let start = match opening.start_offset(self.shared.log.admin()) {
+        let start = match opening.start_offset(&self.shared) {
             Err(LogError::Stop(text)) => {
                 let read = opening.committed();
                 return self.stop_unless_moved(&tp, read, text);
