@@ -213,7 +213,7 @@ pub fn each_entry(path: &Path, visit: Visit<'_>) -> Result<()> {
     let outcome = read();
     // Where it was never made, there is nothing to remove.
     let _ = std::fs::remove_dir_all(&elsewhere);
-    outcome.map_err(|e| failed("read the database", e))
+    outcome.map_err(|e| failed("read the database", path, &e))
 }
 
 fn is_damage(error: &rocksdb::Error) -> bool {
