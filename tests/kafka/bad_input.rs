@@ -11,8 +11,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use serde_json::{Value, json};
 
 use crate::running::{
-    LONG, SECRET, change, env, envelope, get, metric, produce_large, rows_by_key, run_to_failure, start, stop,
-    wait_for_group, wait_for_metric,
+    LONG, SECRET, change, env, get, metric, produce_large, rows_by_key, run_to_failure, start, stop, wait_for_group,
+    wait_for_metric,
 };
 use crate::support::bad::{CANARY, OUTPUTS, RULES, bad, bad_others, bad_people, masked, person, topology};
 use crate::support::oracle::hashed;
