@@ -94,6 +94,9 @@ mod tests {
     use super::*;
     use crate::store::layout::{DIGEST_KEY, EPOCHS, data_key};
 
+    /// Key, value, and what is said of them.
+    type Odd<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'static str);
+
     #[test]
     fn what_no_version_wrote_is_no_record_of_a_changelog() {
         let row = data_key(&[7; 16]);
@@ -105,7 +108,7 @@ mod tests {
         }
         let mut later = entry.clone();
         later[0] += 1 << 4;
-        let wrong: [(Option<&[u8]>, Option<&[u8]>, &str); 12] = [
+        let wrong: [Odd<'_>; 12] = [
             (None, Some(&entry), "it has no key"),
             (Some(b""), Some(&entry), "its key (0 bytes, the first is nothing)"),
             (Some(&[2, 1, 7]), Some(&entry), "its key (3 bytes, the first is 0x02)"),

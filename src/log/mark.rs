@@ -198,10 +198,12 @@ mod tests {
         }
     }
 
-    /// Directories, files with their text, and what is said of them as a state directory and as a log.
+    /// Files with their text, and what is said of their directory as a state directory and as a log.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'static str, &'static str);
+
     #[test]
     fn a_directory_is_taken_for_what_it_is() {
-        let cases: [(&[(&str, &str)], &str, &str); 15] = [
+        let cases: [Case<'_>; 15] = [
             (&[], "Empty", "Empty"),
             (&[("format", "highwater state 1\n"), ("x", "")], "Marked", "is a state directory, not an embedded log"),
             (&[("format", "highwater log 1\n")], "is an embedded log, not a state directory", "Marked"),

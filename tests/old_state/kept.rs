@@ -184,7 +184,7 @@ fn a_producer_of_an_old_log_begins_anew() {
     producer.send(&outgoing(&crate::support::Line::new(SIDE, "k", "committed later").at(0))).expect("room");
     while producer.commit(LONG).expect("committed") == highwater::log::Ended::Pending {}
     let reads = read(&log, SIDE, Isolation::Committed);
-    let last = reads.iter().filter(|read| read.partition == 0).next_back().expect("a record");
+    let last = reads.iter().rfind(|read| read.partition == 0).expect("a record");
     assert_eq!(last.value.as_deref(), Some(&b"committed later"[..]));
     assert!(!reads.iter().any(|read| read.value.as_deref() == Some(b"open 0")));
 }

@@ -336,8 +336,10 @@ fn a_store_of_a_later_version_is_refused() {
 /// A record of a later version, or of nobody, stops a restore by its place: skipped it would be a position forgotten.
 #[test]
 fn a_changelog_with_records_that_are_not_ours_is_refused() {
+    /// Key, value, and what is said of them.
+    type Odd<'a> = (&'a [u8], Option<&'a [u8]>, &'static str);
     let row = layout::data_key(&[0x77; 16]);
-    let lines: [(&[u8], Option<&[u8]>, &str); 5] = [
+    let lines: [Odd<'_>; 5] = [
         (b"\x02\x01later key", Some(b"\x10"), "its key (11 bytes, the first is 0x02)"),
         (&row, Some(b"\x20\x01\x02\x03"), "its value (4 bytes, the first is 0x20)"),
         (&row, Some(b"garbage of a stranger"), "its value (21 bytes, the first is 0x67)"),
