@@ -12,12 +12,14 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::topics::{Clients, config};
-use super::{DEADLINE, Dir, signal, wait_until};
+use super::{DEADLINE, Dir, Proxy, signal, wait_until};
 
 /// Runs `tools/kafka-broker`. Dropping it ends the broker and removes its data.
 pub struct Broker {
     dir: Dir,
     port: u16,
+    /// More arguments of the script.
+    arguments: Vec<String>,
     pub(super) clients: Clients,
     // The process holds a pipe to us: the broker goes when we go.
     child: Option<Child>,
@@ -26,10 +28,24 @@ pub struct Broker {
 impl Broker {
     /// A broker of one's own: for tests that kill it.
     pub fn start() -> Self {
+        Self::start_with(Vec::new)
+    }
+
+    /// A broker with a second door: what comes to the proxy stays behind it, and the tests' own clients go past it.
+    pub fn start_behind(proxy: &Proxy, features: &[&str]) -> Self {
+        Self::start_with(|| {
+            let port = free_port();
+            proxy.lead_to(port);
+            let features = features.iter().flat_map(|feature| ["--feature".to_owned(), (*feature).to_owned()]);
+            ["--proxied".to_owned(), format!("{port}:{}", proxy.port())].into_iter().chain(features).collect()
+        })
+    }
+
+    fn start_with(arguments: impl Fn() -> Vec<String>) -> Self {
         // A port that was free a moment ago may be taken: another port, then.
         for attempt in 0.. {
-            let mut broker =
-                Self { dir: Dir::new("broker"), port: free_port(), clients: Clients::default(), child: None };
+            let (dir, arguments) = (Dir::new("broker"), arguments());
+            let mut broker = Self { dir, port: free_port(), arguments, clients: Clients::default(), child: None };
             match broker.run() {
                 Ok(()) => return broker,
                 Err(why) if attempt < 4 => eprintln!("once more with another port: {why}"),
@@ -96,6 +112,7 @@ impl Broker {
         let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kafka-broker"))
             .arg(self.port.to_string())
             .arg(self.dir.path())
+            .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

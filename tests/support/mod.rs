@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod oracle;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod searched;
 pub mod signal;
 pub mod topics;
@@ -23,6 +24,7 @@ pub use broker::Broker;
 pub use dir::Dir;
 pub use fixture::{Fixture, Line};
 pub use process::Highwater;
+pub use proxy::Proxy;
 pub use topics::{Isolation, Read};
 
 /// Long enough for anything that will happen at all.
