@@ -187,6 +187,26 @@ impl Proxy {
         });
     }
 
+    /// Lets the oldest that is held of this kind go, and holds on to the others.
+    pub fn release_one(&self, key: i16) {
+        self.change(|state| {
+            if let Some(oldest) = state.exchanges.iter_mut().find(|e| e.held && e.request.key == key) {
+                oldest.held = false;
+            }
+        });
+    }
+
+    /// No rules, no records, no faults; what is held goes.
+    pub fn forget(&self) {
+        self.change(|state| {
+            state.hold.clear();
+            state.drop_answers.clear();
+            state.record.clear();
+            state.exchanges.iter_mut().for_each(|e| e.held = false);
+        });
+        self.heal();
+    }
+
     /// The broker gets the requests of this kind, the client no answers, until `answer_again`.
     pub fn drop_answers(&self, key: i16) {
         self.drop_answers_where(key, |_| true);

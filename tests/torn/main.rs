@@ -1,0 +1,12 @@
+//! Torn transactions, on a real Kafka with transaction.version 0 and 2: a request to end a transaction that arrives late
+//! must never end a later one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod danger;
+mod end;
+mod engine;
+mod hanging;
+mod producer;
+mod world;

@@ -1,0 +1,125 @@
+//! A broker of each transaction.version, each with a proxy before it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use highwater::log::kafka::KafkaLog;
+use highwater::log::{Client, Log, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
+
+use crate::end::{self, End};
+use crate::support::proxy::{Exchange, api};
+use crate::support::topics::Isolation;
+use crate::support::{Broker, DEADLINE, Proxy, wait_until};
+
+/// What the engine's worker waits for one request.
+pub const WAIT: Duration = Duration::from_secs(1);
+
+pub struct World {
+    pub version: u8,
+    pub proxy: Proxy,
+    pub broker: Broker,
+}
+
+static WORLDS: [(u8, Mutex<Option<World>>); 2] = [(0, Mutex::new(None)), (2, Mutex::new(None))];
+
+/// Runs the test on either version. A proxy's rules are one test's at a time.
+pub fn on_each_version(test: impl Fn(&World)) {
+    for (version, world) in &WORLDS {
+        let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = world.get_or_insert_with(|| World::start(*version));
+        world.proxy.forget();
+        test(world);
+        world.proxy.forget();
+    }
+}
+
+impl World {
+    pub fn start(version: u8) -> Self {
+        let proxy = Proxy::start(1);
+        let broker = Broker::start_behind(&proxy, &[&format!("transaction.version={version}")]);
+        Self { version, proxy, broker }
+    }
+
+    /// A name of this version's own, for topics and ids.
+    pub fn name(&self, name: &str) -> String {
+        format!("{name}-{}", self.version)
+    }
+
+    /// The engine's log, behind the proxy.
+    pub fn log(&self, more: &[(&str, &str)]) -> KafkaLog {
+        let address = self.proxy.address();
+        let properties = [("bootstrap.servers", address.as_str()), ("linger.ms", "1")];
+        let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
+        let client = Client {
+            group: "torn".into(),
+            client_id: "torn".into(),
+            transaction_timeout: Duration::from_secs(60),
+            instance: None,
+        };
+        KafkaLog::connect(properties.collect(), client).expect("a log")
+    }
+
+    /// The recorded ends of transactions of an id, or of all that begin so.
+    pub fn ends(&self, id: &str) -> Vec<(End, Exchange)> {
+        end::of(id, self.proxy.exchanges(api::END_TXN))
+    }
+
+    /// Below it every transaction of a topic of one partition is decided.
+    pub fn stable(&self, topic: &str) -> i64 {
+        self.broker.stable_offsets(topic)[&0]
+    }
+
+    /// Values that are committed, once nothing is open any more.
+    pub fn committed(&self, topic: &str) -> Vec<String> {
+        self.broker.read_all(topic, Isolation::Committed).into_iter().filter_map(|read| read.value).map(text).collect()
+    }
+
+    /// Waits until the transaction that is open on the topic is so far.
+    pub fn wait_for_end_offset(&self, topic: &str, end: i64) {
+        wait_until(DEADLINE, &format!("offset {end} of {topic}"), || {
+            (self.broker.end_offsets(topic)[&0] >= end).then_some(())
+        });
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("text")
+}
+
+/// Makes the call again while it says that nothing was decided.
+#[track_caller]
+pub fn patiently<T>(what: &str, mut call: impl FnMut() -> Result<T>) -> T {
+    wait_until(DEADLINE, what, || match call() {
+        Ok(done) => Some(done),
+        Err(LogError::Retry(_)) => None,
+        Err(error) => panic!("{what}: {error:?}"),
+    })
+}
+
+#[track_caller]
+pub fn producer(log: &KafkaLog, id: &str) -> Box<dyn Producer> {
+    let mut producer = log.producer(id).expect("a producer");
+    patiently("init", || producer.init(WAIT));
+    producer
+}
+
+#[track_caller]
+pub fn send(producer: &mut dyn Producer, topic: &str, value: &str) {
+    let record = Outgoing {
+        topic,
+        partition: Some(0),
+        key: Some(b"key"),
+        value: Some(value.as_bytes()),
+        headers: &[],
+        timestamp: None,
+    };
+    assert_eq!(producer.send(&record).expect("a record in the queue"), Sent::Queued);
+}
+
+/// An offset of a group without members: the broker asks for no membership then.
+#[track_caller]
+pub fn send_offset(producer: &mut dyn Producer, group: &str, topic: &str, offset: i64) {
+    let who = Membership { group: group.into(), member: String::new(), generation: -1, instance: None };
+    let offsets = [(TopicPartition::new(topic, 0), offset)];
+    patiently("send_offsets", || producer.send_offsets(&offsets, &who, WAIT));
+}
