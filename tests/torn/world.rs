@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use highwater::log::kafka::KafkaLog;
-use highwater::log::{Client, Log, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
+use highwater::log::{Client, Ended, Log, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
 
 use crate::end::{self, End};
 use crate::support::proxy::{Exchange, api};
@@ -74,11 +74,12 @@ impl World {
         self.broker.read_all(topic, Isolation::Committed).into_iter().filter_map(|read| read.value).map(text).collect()
     }
 
-    /// Waits until the transaction that is open on the topic is so far.
-    pub fn wait_for_end_offset(&self, topic: &str, end: i64) {
-        wait_until(DEADLINE, &format!("offset {end} of {topic}"), || {
-            (self.broker.end_offsets(topic)[&0] >= end).then_some(())
-        });
+    /// Waits until a record is in the log, and returns its offset. Its transaction is open then.
+    pub fn wait_for(&self, topic: &str, value: &str) -> i64 {
+        wait_until(DEADLINE, &format!("{value:?} in {topic}"), || {
+            let reads = self.broker.read_all(topic, Isolation::Uncommitted);
+            reads.into_iter().find(|read| read.value.as_deref() == Some(value.as_bytes())).map(|read| read.offset)
+        })
     }
 }
 
@@ -114,6 +115,15 @@ pub fn send(producer: &mut dyn Producer, topic: &str, value: &str) {
         timestamp: None,
     };
     assert_eq!(producer.send(&record).expect("a record in the queue"), Sent::Queued);
+}
+
+/// Ends the transaction, as often as that must be asked for.
+#[track_caller]
+pub fn end(producer: &mut dyn Producer, commit: bool) -> Ended {
+    wait_until(DEADLINE, "the end of a transaction", || {
+        let ended = if commit { producer.commit(WAIT) } else { producer.abort(WAIT) };
+        Some(ended.expect("an end")).filter(|ended| *ended != Ended::Pending)
+    })
 }
 
 /// An offset of a group without members: the broker asks for no membership then.

@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 
 use super::super::Isolation;
-use super::KafkaConfig;
+use super::{KafkaConfig, producer};
 
 fn base(config: &KafkaConfig, role: &str) -> ClientConfig {
     let mut c = ClientConfig::new();
@@ -73,10 +73,13 @@ pub fn reader(config: &KafkaConfig, worker: usize, isolation: Isolation) -> Clie
 }
 
 /// No batch will be larger than `limit`.
-pub fn producer(config: &KafkaConfig, transactional_id: &str, limit: usize) -> ClientConfig {
+pub fn transactional(config: &KafkaConfig, transactional_id: &str, limit: usize) -> ClientConfig {
     let mut c = appender(config, limit);
     c.set("transactional.id", transactional_id);
     c.set("transaction.timeout.ms", config.client.transaction_timeout.as_millis().to_string());
+    // The client asks again by itself: late enough that the answer to a first request is known by its time.
+    let backoff = producer::ASKS_AGAIN.as_millis().to_string();
+    c.set("retry.backoff.ms", &backoff).set("retry.backoff.max.ms", &backoff);
     c
 }
 

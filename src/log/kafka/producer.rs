@@ -19,6 +19,14 @@ use super::deliveries::{Deliveries, Slot, send};
 use super::errors::{NativeError, reaction};
 use super::{KafkaConfig, config};
 
+/// A request whose connection is lost, or that has no answer in time, is sent again by librdkafka, which does not tell:
+/// after so long or more, give or take a fifth.
+pub const ASKS_AGAIN: Duration = Duration::from_millis(750);
+
+/// An answer that came sooner is one to the only request there was. Offsets are sent again after half a second, whatever
+/// the configuration says.
+const ASKED_ONCE: Duration = Duration::from_millis(450);
+
 pub struct KafkaProducer {
     producer: ManuallyDrop<ThreadedProducer<Deliveries>>,
     /// A call into the client never returned: it must not be destroyed under that call. It can do no harm, because the
@@ -31,12 +39,14 @@ pub struct KafkaProducer {
     nobody: Slot,
     timeout: Duration,
     begun: Option<Instant>,
+    /// A request of this transaction may be on its way still, and arrive within a later one. The broker could not tell:
+    /// the epoch stays from commit to commit, because librdkafka speaks the EndTxn of before KIP-890 to every cluster.
     doubtful: bool,
 }
 
 impl KafkaProducer {
     pub fn connect(config: &KafkaConfig, transactional_id: &str, limit: usize) -> Result<Self> {
-        let client = config::producer(config, transactional_id, limit);
+        let client = config::transactional(config, transactional_id, limit);
         let producer = ThreadedProducer::from_config_and_context(&client, Deliveries::default())
             .map_err(|e| reaction("create a producer", &e))?;
         let timeout = config.client.transaction_timeout;
@@ -72,9 +82,21 @@ impl KafkaProducer {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
-    /// An end that was asked for more than once may have a request left that arrives after its answer.
-    fn ended(&self) -> Ended {
+    /// What was asked for more than once may have a request left that arrives after the answer.
+    fn doubt(&mut self, asked: Instant) {
+        self.doubtful |= asked.elapsed() > ASKED_ONCE;
+    }
+
+    fn ended(&mut self) -> Ended {
+        self.begun = None;
         if self.doubtful { Ended::DoneDoubtfully } else { Ended::Done }
+    }
+
+    /// Waits for deliveries alone, so that the time they take casts no doubt on the request behind them.
+    fn delivered(&self, wait: Duration) -> bool {
+        // SAFETY: the client is alive.
+        let code = unsafe { sys::rd_kafka_flush(self.native(), millis(wait)) };
+        code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT
     }
 
     /// What made the client useless, where something did: fenced by a stranger, it must not come back and fence in turn.
@@ -201,9 +223,12 @@ impl Producer for KafkaProducer {
             // Nobody listens any more once the call was given up.
             let _ = tell.send(call_send_offsets(client, &list, &who, wait));
         };
+        let asked = Instant::now();
         let spawned = std::thread::Builder::new().name("send-offsets".into()).spawn(call);
         spawned.map_err(|e| LogError::Retry(format!("cannot start a thread: {e}")))?;
-        match told.recv_timeout(wait + GRACE) {
+        let answer = told.recv_timeout(wait + GRACE);
+        self.doubt(asked);
+        match answer {
             Ok(error) => self.judge("send_offsets_to_transaction", error),
             Err(_) => {
                 self.abandoned = true;
@@ -213,13 +238,15 @@ impl Producer for KafkaProducer {
     }
 
     fn commit(&mut self, wait: Duration) -> Result<Ended> {
+        if !self.delivered(wait) {
+            return Ok(Ended::Pending);
+        }
+        let asked = Instant::now();
         // SAFETY: the client is alive.
         let error = unsafe { sys::rd_kafka_commit_transaction(self.native(), millis(wait)) };
+        self.doubt(asked);
         match self.check("commit_transaction", error) {
-            Ok(()) => {
-                self.begun = None;
-                Ok(self.ended())
-            }
+            Ok(()) => Ok(self.ended()),
             Err(LogError::Retry(text)) => {
                 tracing::debug!(reason = text, "commit is still undecided");
                 self.doubtful = true;
@@ -230,14 +257,13 @@ impl Producer for KafkaProducer {
     }
 
     fn abort(&mut self, wait: Duration) -> Result<Ended> {
+        let asked = Instant::now();
         // SAFETY: the client is alive.
         let error = unsafe { sys::rd_kafka_abort_transaction(self.native(), millis(wait)) };
+        self.doubt(asked);
         // SAFETY: as above.
         match unsafe { NativeError::take(error) } {
-            None => {
-                self.begun = None;
-                Ok(self.ended())
-            }
+            None => Ok(self.ended()),
             Some(error) if error.retriable && !error.fatal => {
                 self.doubtful = true;
                 Ok(Ended::Pending)
