@@ -106,9 +106,14 @@ pub fn producer(log: &KafkaLog, id: &str) -> Box<dyn Producer> {
 
 #[track_caller]
 pub fn send(producer: &mut dyn Producer, topic: &str, value: &str) {
+    send_to(producer, topic, 0, value);
+}
+
+#[track_caller]
+pub fn send_to(producer: &mut dyn Producer, topic: &str, partition: i32, value: &str) {
     let record = Outgoing {
         topic,
-        partition: Some(0),
+        partition: Some(partition),
         key: Some(b"key"),
         value: Some(value.as_bytes()),
         headers: &[],
