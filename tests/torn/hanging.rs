@@ -4,21 +4,20 @@
 use std::time::Duration;
 
 use highwater::log::kafka::KafkaLog;
-use highwater::log::{Client, LogError};
+use highwater::log::{Client, Ended, LogError};
 
 use crate::end::{is_fenced, of_id};
 use crate::support::proxy::{Exchange, api};
 use crate::support::{DEADLINE, wait_until};
-use crate::world::{WAIT, World, end, on_each_version, producer, send, send_offset, send_to};
+use crate::world::{WAIT, World, end, on_each_version, producer, record, send, send_offset, send_to};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A log whose transactions are short.
-fn log(world: &World) -> KafkaLog {
+fn log(world: &World, transaction_timeout: Duration) -> KafkaLog {
     let properties = [("bootstrap.servers", world.proxy.address()), ("linger.ms", "1".into())];
     let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value));
-    let client =
-        Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout: TIMEOUT, instance: None };
+    let client = Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None };
     KafkaLog::connect(properties.collect(), client).expect("a log")
 }
 
@@ -52,7 +51,7 @@ fn late_records_are_refused(world: &World, name: &str, place: Place) {
     let (first, other) = (format!("{name}.first"), format!("{name}.other"));
     [&first, &other].iter().for_each(|topic| world.broker.create_topic(topic, 1, &[]));
     let late = if place == Place::Same { &first } else { &other };
-    let mut one = producer(&log(world), &name);
+    let mut one = producer(&log(world, TIMEOUT), &name);
     one.begin().expect("begin");
     send(one.as_mut(), &first, "written");
     world.wait_for(&first, "written");
@@ -69,7 +68,7 @@ fn late_records_are_refused(world: &World, name: &str, place: Place) {
     assert!(is_fenced(verdict), "transaction.version {}, {place:?}: {verdict}", world.version);
     let ended = one.commit(WAIT);
     assert!(matches!(ended, Err(LogError::Restore(_))), "{ended:?}");
-    let mut two = producer(&log(world), &name);
+    let mut two = producer(&log(world, TIMEOUT), &name);
     two.begin().expect("begin");
     send(two.as_mut(), &other, "anew");
     send_offset(two.as_mut(), &name, &first, 1);
@@ -90,51 +89,43 @@ fn more_records_that_come_after_the_abort_of_their_transaction_are_refused() {
 
 const PARTITIONS: i32 = 8;
 
-/// A broker that dies within a transaction and comes back after its timeout, while the client still has records of it:
-/// with `held` they come after the coordinator has ended it, without they meet.
+/// A broker that dies within a transaction and comes back while the client goes on sending records of it: with `held` they
+/// come when the coordinator has aborted it, without they come while it does.
 fn killed_within(world: &mut World, round: usize, held: bool) {
     let name = world.name(&format!("killed-{round}"));
     world.broker.create_topic(&name, PARTITIONS, &[]);
-    let mut one = producer(&log(world), &name);
+    let mut one = producer(&log(world, 3 * TIMEOUT), &name);
     one.begin().expect("begin");
-    let mut expected = 0;
     for partition in 0..PARTITIONS / 2 {
         send_to(one.as_mut(), &name, partition, "written");
-        expected += 1;
     }
     wait_until(DEADLINE, "records of an open transaction", || {
-        (world.broker.end_offsets(&name).values().sum::<i64>() >= expected).then_some(())
+        let ends = world.broker.end_offsets(&name);
+        (0..PARTITIONS / 2).all(|p| ends[&p] > 0).then_some(())
     });
-    world.proxy.hold_where(api::PRODUCE, of_id(&name));
-    for n in 0..100 {
-        (0..PARTITIONS).for_each(|p| send_to(one.as_mut(), &name, p, &format!("{n} {}", "late".repeat(100))));
-    }
-    wait_until(DEADLINE, "records on their way", || (!world.proxy.held(api::PRODUCE).is_empty()).then_some(()));
-    world.broker.kill();
-    std::thread::sleep(TIMEOUT);
-    if !held {
-        world.proxy.release(api::PRODUCE);
-    }
-    world.broker.restart();
     if held {
-        wait_until(DEADLINE, "its end", || {
-            let stable = world.broker.stable_offsets(&name);
-            (0..PARTITIONS / 2).all(|p| stable[&p] == world.broker.end_offsets(&name)[&p]).then_some(())
-        });
-        world.proxy.release(api::PRODUCE);
+        world.proxy.hold_where(api::PRODUCE, of_id(&name));
     }
-    let ended = one.commit(WAIT);
+    world.broker.kill();
+    world.broker.restart();
     let passed = world.proxy.passed(api::PRODUCE);
+    wait_until(DEADLINE, "the abort", || {
+        // Until the client is told that it may not.
+        (0..PARTITIONS).for_each(|partition| drop(one.send(&record(&name, partition, "late"))));
+        let (stable, ends) = (world.broker.stable_offsets(&name), world.broker.end_offsets(&name));
+        (0..PARTITIONS / 2).all(|p| stable[&p] == ends[&p]).then_some(())
+    });
+    let late = world.proxy.held(api::PRODUCE).len() as u64 + world.proxy.passed(api::PRODUCE) - passed;
+    world.proxy.release(api::PRODUCE);
+    // Committed it can not be: whichever way the client hears of it.
+    let ended = one.commit(WAIT);
+    assert!(!matches!(ended, Ok(Ended::Done | Ended::DoneDoubtfully)), "{ended:?}");
     wait_until_decided(world, &name);
-    eprintln!(
-        "V{} round {round} held {held}: {ended:?}, produce passed {passed}, {:?}",
-        world.version,
-        world.broker.end_offsets(&name)
-    );
+    eprintln!("transaction.version {}, held {held}: {late} late requests, then {ended:?}", world.version);
     drop(one);
-    let mut two = producer(&log(world), &name);
+    let mut two = producer(&log(world, 3 * TIMEOUT), &name);
     two.begin().expect("begin");
-    (0..PARTITIONS).for_each(|p| send_to(two.as_mut(), &name, p, "anew"));
+    (0..PARTITIONS).for_each(|partition| send_to(two.as_mut(), &name, partition, "anew"));
     send_offset(two.as_mut(), &name, &name, 1);
     end(two.as_mut(), true);
     assert_eq!(world.committed(&name), vec!["anew"; PARTITIONS as usize]);

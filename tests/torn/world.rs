@@ -111,15 +111,18 @@ pub fn send(producer: &mut dyn Producer, topic: &str, value: &str) {
 
 #[track_caller]
 pub fn send_to(producer: &mut dyn Producer, topic: &str, partition: i32, value: &str) {
-    let record = Outgoing {
+    assert_eq!(producer.send(&record(topic, partition, value)).expect("a record in the queue"), Sent::Queued);
+}
+
+pub fn record<'a>(topic: &'a str, partition: i32, value: &'a str) -> Outgoing<'a> {
+    Outgoing {
         topic,
         partition: Some(partition),
         key: Some(b"key"),
         value: Some(value.as_bytes()),
         headers: &[],
         timestamp: None,
-    };
-    assert_eq!(producer.send(&record).expect("a record in the queue"), Sent::Queued);
+    }
 }
 
 /// Ends the transaction, as often as that must be asked for.
