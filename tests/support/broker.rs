@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,15 +15,99 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use super::topics::{Clients, config};
 use super::{DEADLINE, Dir, Proxy, signal, wait_until};
 
-/// Runs `tools/kafka-broker`. Dropping it ends the broker and removes its data.
-pub struct Broker {
-    dir: Dir,
-    port: u16,
-    /// More arguments of the script.
+/// One `tools/kafka-broker`, running or not. Dropping it kills it; its directory is its owner's.
+pub(super) struct Server {
+    pub port: u16,
+    dir: PathBuf,
+    /// More arguments of the script, and variables of its environment.
     arguments: Vec<String>,
-    pub(super) clients: Clients,
+    env: Vec<(&'static str, String)>,
     // The process holds a pipe to us: the broker goes when we go.
     child: Option<Child>,
+}
+
+impl Server {
+    pub fn new(port: u16, dir: &Path) -> Self {
+        Self { port, dir: dir.into(), arguments: Vec::new(), env: Vec::new(), child: None }
+    }
+
+    pub fn with(mut self, arguments: Vec<String>, env: Vec<(&'static str, String)>) -> Self {
+        (self.arguments, self.env) = (arguments, env);
+        self
+    }
+
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Does not wait until it answers.
+    pub fn start(&mut self) -> Result<(), String> {
+        let log = File::create(self.dir.join("script.log")).map_err(|e| e.to_string())?;
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kafka-broker"))
+            .arg(self.port.to_string())
+            .arg(&self.dir)
+            .args(&self.arguments)
+            .envs(self.env.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn();
+        self.child = Some(child.map_err(|e| format!("cannot start tools/kafka-broker: {e}"))?);
+        Ok(())
+    }
+
+    /// Waits until it answers, or says why it ended instead.
+    pub fn wait(&mut self) -> Result<(), String> {
+        let mut config = config(&format!("127.0.0.1:{}", self.port));
+        config.set("log_level", "0");
+        let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+        let Some(child) = &mut self.child else { return Err("it was not started".into()) };
+        wait_until(DEADLINE, "a broker that answers", || {
+            if let Ok(Some(status)) = child.try_wait() {
+                let why = fs::read_to_string(self.dir.join("script.log")).unwrap_or_default();
+                return Some(Err(format!("the broker ended with {status}: {}", why.trim())));
+            }
+            let metadata = client.fetch_metadata(None, Duration::from_secs(1)).ok()?;
+            (!metadata.brokers().is_empty()).then_some(Ok(()))
+        })
+    }
+
+    /// SIGKILL, as a machine that loses power. Returns when the process is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal::send("KILL", -i64::from(child.id()));
+            let _ = child.wait();
+        }
+    }
+
+    /// A clean stop.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("the broker runs");
+        signal::send(name, -i64::from(child.id()));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its data goes too: no need for a clean stop.
+        self.kill();
+    }
+}
+
+/// Runs `tools/kafka-broker`. Dropping it ends the broker and removes its data.
+pub struct Broker {
+    // Before its directory: fields drop in this order.
+    server: Server,
+    dir: Dir,
+    clients: Clients,
 }
 
 impl Broker {
@@ -44,12 +129,12 @@ impl Broker {
     fn start_with(arguments: impl Fn() -> Vec<String>) -> Self {
         // A port that was free a moment ago may be taken: another port, then.
         for attempt in 0.. {
-            let (dir, arguments) = (Dir::new("broker"), arguments());
-            let mut broker = Self { dir, port: free_port(), arguments, clients: Clients::default(), child: None };
-            match broker.run() {
-                Ok(()) => return broker,
+            let (dir, port) = (Dir::new("broker"), free_port());
+            let mut server = Server::new(port, dir.path()).with(arguments(), Vec::new());
+            match server.start().and_then(|()| server.wait()) {
+                Ok(()) => return Self { server, dir, clients: Clients::of(format!("127.0.0.1:{port}"), 1) },
                 Err(why) if attempt < 4 => eprintln!("once more with another port: {why}"),
-                Err(why) => panic!("{why}; see {}", broker.dir.path().display()),
+                Err(why) => panic!("{why}; see {}", dir.path().display()),
             }
         }
         unreachable!("the loop returns or panics")
@@ -61,10 +146,6 @@ impl Broker {
         SHARED.get_or_init(Self::start)
     }
 
-    pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
     /// The directory of everything that it writes.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -72,72 +153,36 @@ impl Broker {
 
     /// SIGKILL, as a machine that loses power. Returns when the process is gone.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            signal::send("KILL", -i64::from(child.id()));
-            let _ = child.wait();
-        }
+        self.server.kill();
     }
 
     /// A clean stop.
     pub fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            drop(child.stdin.take());
-            let _ = child.wait();
-        }
+        self.server.stop();
     }
 
     /// Starts it again on the same port and data, after `kill`, `stop` or neither.
     pub fn restart(&mut self) {
         self.kill();
-        self.run().unwrap_or_else(|why| panic!("{why}; see {}", self.dir.path().display()));
+        let started = self.server.start().and_then(|()| self.server.wait());
+        started.unwrap_or_else(|why| panic!("{why}; see {}", self.dir.path().display()));
     }
 
     /// Stops its clock: connections stay open and nothing answers.
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.server.signal("STOP");
     }
 
     pub fn resume(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let child = self.child.as_ref().expect("the broker runs");
-        signal::send(name, -i64::from(child.id()));
-    }
-
-    fn run(&mut self) -> Result<(), String> {
-        let script_log = self.dir.join("script.log");
-        let log = File::create(&script_log).map_err(|e| e.to_string())?;
-        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kafka-broker"))
-            .arg(self.port.to_string())
-            .arg(self.dir.path())
-            .args(&self.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .map_err(|e| format!("cannot start tools/kafka-broker: {e}"))?;
-        let mut config = config(&self.bootstrap());
-        config.set("log_level", "0");
-        let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
-        let child = self.child.insert(child);
-        wait_until(DEADLINE, "a broker that answers", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                let why = fs::read_to_string(&script_log).unwrap_or_default();
-                return Some(Err(format!("the broker ended with {status}: {}", why.trim())));
-            }
-            let metadata = client.fetch_metadata(None, Duration::from_secs(1)).ok()?;
-            (!metadata.brokers().is_empty()).then_some(Ok(()))
-        })
+        self.server.signal("CONT");
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // Its data goes too: no need for a clean stop.
-        self.kill();
+impl Deref for Broker {
+    type Target = Clients;
+
+    fn deref(&self) -> &Clients {
+        &self.clients
     }
 }
 

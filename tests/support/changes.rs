@@ -88,6 +88,50 @@ pub fn by_key(output: Vec<Read>) -> Rows {
     rows
 }
 
+/// How what came out differs from what had to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    pub lost: u64,
+    pub repeated: u64,
+    /// Rows that no change demands.
+    pub foreign: u64,
+    /// Keys with the right rows in another order.
+    pub reordered: u64,
+}
+
+impl Differences {
+    pub fn add(&mut self, more: Self) {
+        self.lost += more.lost;
+        self.repeated += more.repeated;
+        self.foreign += more.foreign;
+        self.reordered += more.reordered;
+    }
+}
+
+pub fn differences(output: &Rows, truth: &Rows) -> Differences {
+    let count = |rows: Option<&Vec<Map<String, Value>>>| {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for row in rows.into_iter().flatten() {
+            *counts.entry(Value::Object(row.clone()).to_string()).or_default() += 1;
+        }
+        counts
+    };
+    let mut found = Differences::default();
+    let keys: std::collections::BTreeSet<&String> = output.keys().chain(truth.keys()).collect();
+    for key in keys.into_iter().filter(|key| output.get(*key) != truth.get(*key)) {
+        let (came, due) = (count(output.get(key)), count(truth.get(key)));
+        found.reordered += u64::from(came == due);
+        for (row, times) in &due {
+            let came = came.get(row).copied().unwrap_or_default();
+            found.lost += u64::try_from(times - came).unwrap_or_default();
+            found.repeated += u64::try_from(came - times).unwrap_or_default();
+        }
+        let foreign = came.iter().filter(|(row, _)| !due.contains_key(*row));
+        found.foreign += foreign.map(|(_, times)| times.unsigned_abs()).sum::<u64>();
+    }
+    found
+}
+
 #[track_caller]
 pub fn assert_equal(left: &Rows, right: &Rows, when: &str) {
     let lsns = |rows: Option<&Vec<Map<String, Value>>>| -> Vec<Value> {

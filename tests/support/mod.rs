@@ -8,6 +8,7 @@
 pub mod bad;
 pub mod broker;
 pub mod changes;
+pub mod cluster;
 pub mod dir;
 pub mod fixture;
 pub mod oracle;
@@ -21,6 +22,7 @@ pub mod topics;
 use std::time::{Duration, Instant};
 
 pub use broker::Broker;
+pub use cluster::Cluster;
 pub use dir::Dir;
 pub use fixture::{Fixture, Line};
 pub use process::Highwater;

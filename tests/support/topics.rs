@@ -19,7 +19,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Broker, DEADLINE, Line, wait_until};
+use super::{DEADLINE, Line, wait_until};
 
 const REQUEST: Duration = Duration::from_secs(30);
 
@@ -68,21 +68,30 @@ pub fn config(bootstrap: &str) -> ClientConfig {
     config
 }
 
-/// Clients that are kept: making one costs more than what most helpers do with it.
-#[derive(Default)]
+/// What a broker or a cluster is asked. The clients are kept: making one costs more than what most helpers do with it.
 pub struct Clients {
+    bootstrap: String,
+    replication: i32,
     uncommitted: OnceLock<BaseConsumer>,
     committed: OnceLock<BaseConsumer>,
     producer: Mutex<Option<Arc<ThreadedProducer<Delivered>>>>,
 }
 
-impl Broker {
+impl Clients {
+    /// `replication`: how many copies of a topic there are to be.
+    pub fn of(bootstrap: String, replication: i32) -> Self {
+        let (uncommitted, committed, producer) = Default::default();
+        Self { bootstrap, replication, uncommitted, committed, producer }
+    }
+
+    pub fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
     /// Creates a topic and waits until the broker serves each of its partitions.
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let topic =
-            settings.iter().fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| {
-                topic.set(key, value)
-            });
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replication));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         for result in block_on(self.admin().create_topics([&topic], &AdminOptions::new())).expect("create_topics") {
             result.unwrap_or_else(|(name, code)| panic!("cannot create {name}: {code}"));
         }
@@ -97,7 +106,7 @@ impl Broker {
             result.unwrap_or_else(|(name, code)| panic!("cannot delete {name}: {code}"));
         }
         // Its sequence numbers belong to the topic that went.
-        *self.clients.producer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = None;
         wait_until(DEADLINE, &format!("{name} to go"), || (!self.topics().contains_key(name)).then_some(()));
     }
 
@@ -108,9 +117,17 @@ impl Broker {
         topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect()
     }
 
+    /// So many brokers are there, and each partition of theirs has a leader and so many copies that are up to date.
+    pub fn replicated(&self, copies: usize) -> bool {
+        let Ok(metadata) = self.client(Isolation::Uncommitted).fetch_metadata(None, REQUEST) else { return false };
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        metadata.brokers().len() == copies
+            && partitions.into_iter().all(|p| p.error().is_none() && p.leader() >= 0 && p.isr().len() == copies)
+    }
+
     /// Writes the lines in their order and returns where each came to lie: (partition, offset).
     pub fn produce(&self, lines: &[Line]) -> Vec<(i32, i64)> {
-        let mut kept = self.clients.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         let producer = kept.get_or_insert_with(|| Arc::new(self.producer(&[("enable.idempotence", "true")]))).clone();
         drop(kept);
         send_all(&producer, lines)
@@ -198,7 +215,7 @@ impl Broker {
 
     /// The offsets a group has committed, partitions without one left out. Waits while a transaction is undecided.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
-        let mut config = config(&self.bootstrap());
+        let mut config = config(&self.bootstrap);
         config.set("group.id", group).set("isolation.level", "read_committed");
         let client: BaseConsumer = config.create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
@@ -227,19 +244,19 @@ impl Broker {
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        config(&self.bootstrap()).create().expect("an admin client")
+        config(&self.bootstrap).create().expect("an admin client")
     }
 
     fn client(&self, isolation: Isolation) -> &BaseConsumer {
         let kept = match isolation {
-            Isolation::Committed => &self.clients.committed,
-            Isolation::Uncommitted => &self.clients.uncommitted,
+            Isolation::Committed => &self.committed,
+            Isolation::Uncommitted => &self.uncommitted,
         };
         kept.get_or_init(|| self.consumer(isolation))
     }
 
     fn consumer(&self, isolation: Isolation) -> BaseConsumer {
-        let mut config = config(&self.bootstrap());
+        let mut config = config(&self.bootstrap);
         // assign() wants a group id, though nothing joins or commits.
         config.set("group.id", "tests").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
         config.set("isolation.level", isolation.as_str()).set("fetch.wait.max.ms", "20");
@@ -247,7 +264,7 @@ impl Broker {
     }
 
     fn producer(&self, settings: &[(&str, &str)]) -> ThreadedProducer<Delivered> {
-        let mut config = config(&self.bootstrap());
+        let mut config = config(&self.bootstrap);
         config.set("partitioner", "murmur2_random").set("linger.ms", "5");
         for (key, value) in settings {
             config.set(*key, *value);
