@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test simulate mutants fuzz bench-embedded bench-rules clean \
+.PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell
 
@@ -12,7 +12,8 @@ help: ## this text
 	@echo
 	@echo "First time here? make demo"
 	@echo "Variables: HIGHWATER_CACHE (~/.cache/highwater), CARGO_TARGET_DIR (target), ROCKSDB_COMPILE=1 (compile RocksDB),"
-	@echo "           ARGS (more arguments for the demo, or a filter for the tests), MINUTES and TARGETS (of fuzz)"
+	@echo "           ARGS (more arguments for the demo, or a filter for the tests), MINUTES (of chaos, fuzz), SEED and REPORT (of chaos),"
+	@echo "           TARGETS (of fuzz)"
 
 setup: ## fetch what building, testing and both demos need
 	@tools/setup tests
@@ -41,10 +42,14 @@ simulate: build ## SEEDS=100000 FIRST_SEED=1: the application in one thread unde
 mutants: setup ## break each guarantee by a patch, and see which test notices: a table, in half an hour
 	@tools/mutants $(ARGS)
 
-MINUTES = 10
-fuzz: ## throw bytes at what reads records, rules, topologies and state, for MINUTES (10) over all targets
+chaos: ## three brokers and their instances under fire: make chaos MINUTES=30 SEED=7 REPORT=report.md
+	@tools/setup kafka
+	@CHAOS_MINUTES=$(or $(MINUTES),30) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(abspath $(REPORT)) \
+		cargo test --release --locked --test chaos -- --ignored --nocapture
+
+fuzz: ## throw bytes at what reads records, rules, topologies and state: make fuzz MINUTES=10
 	@tools/setup fuzz
-	@tools/fuzz $(MINUTES) $(TARGETS)
+	@tools/fuzz $(or $(MINUTES),10) $(TARGETS)
 
 bench-embedded: build ## the contest's job on the embedded log: records a second, CPU a record
 	cargo bench --profile release --locked --bench embedded -- $(ARGS)

@@ -1,4 +1,5 @@
-//! Two requests that the client library does not make: who coordinates, and how a transaction stands at its coordinator.
+//! Requests to coordinators that the client library does not make, or not so that a broker which is gone holds nobody up:
+//! who coordinates, how a transaction stands, who is in a group.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 const FIND_COORDINATOR: (i16, i16) = (10, 4);
 const DESCRIBE_TRANSACTIONS: (i16, i16) = (65, 0);
+const DESCRIBE_GROUPS: (i16, i16) = (15, 5);
 const WAIT: Duration = Duration::from_secs(2);
 
 /// What the coordinator knows of a transactional id.
@@ -25,6 +27,15 @@ impl Transaction {
     pub fn is_open(&self) -> bool {
         self.state == "Ongoing"
     }
+}
+
+/// What the coordinator knows of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// "Stable", "PreparingRebalance", "CompletingRebalance", "Empty", "Dead".
+    pub state: String,
+    /// Each begins with what its client calls itself.
+    pub members: Vec<String>,
 }
 
 /// One connection to each broker, made when it is needed.
@@ -62,6 +73,18 @@ impl Coordinators {
         (0..self.ports.len()).find_map(|node| {
             let answer = self.ask(node, FIND_COORDINATOR, &body).ok()?;
             read_coordinator(&mut Answer(&answer)).expect("a whole answer")
+        })
+    }
+
+    /// None while no coordinator of it answers.
+    pub fn group(&mut self, group: &str) -> Option<Group> {
+        let mut body = Vec::new();
+        length(&mut body, 1);
+        text(&mut body, group);
+        body.extend([0, 0]);
+        (0..self.ports.len()).find_map(|node| {
+            let answer = self.ask(node, DESCRIBE_GROUPS, &body).ok()?;
+            read_group(&mut Answer(&answer)).expect("a whole answer")
         })
     }
 
@@ -163,6 +186,29 @@ fn read_coordinator(answer: &mut Answer<'_>) -> Option<Option<usize>> {
         answer.take::<1>()?;
         if error == 0 {
             found = usize::try_from(node - 1).ok();
+        }
+    }
+    Some(found)
+}
+
+fn read_group(answer: &mut Answer<'_>) -> Option<Option<Group>> {
+    answer.take::<4>()?;
+    let mut found = None;
+    for _ in 0..answer.length()? {
+        let error = answer.short()?;
+        let (_, state, _, _) = (answer.text()?, answer.text()?, answer.text()?, answer.text()?);
+        let mut members = Vec::new();
+        for _ in 0..answer.length()? {
+            members.push(answer.text()?);
+            // Instance, client, host, metadata, assignment.
+            for _ in 0..5 {
+                answer.text()?;
+            }
+            answer.take::<1>()?;
+        }
+        answer.take::<5>()?;
+        if error == 0 {
+            found = Some(Group { state, members });
         }
     }
     Some(found)

@@ -35,6 +35,7 @@ pub struct Zombie {
 enum Wound {
     Dead { slot: usize, until: Instant },
     Stalled { slot: usize, transaction: Transaction },
+    Dozing { slot: usize, transaction: Transaction },
     Silent { slot: usize, transaction: Option<Transaction> },
     Slow { lane: usize, until: Instant },
     Cut { lane: usize, until: Instant },
@@ -132,7 +133,7 @@ impl<'a> Fire<'a> {
             self.fleet.running(),
             self.fleet.well(),
             self.coordinators.transactions(&ids),
-            self.cluster.group(&self.application),
+            self.coordinators.group(&self.application),
             self.fleet.path().display(),
         )
     }
@@ -144,6 +145,7 @@ impl<'a> Fire<'a> {
             Blow::KillTwo => self.kill(order, 2, false),
             Blow::KillAndWipe => self.kill(order, 1, true),
             Blow::Stall => self.stall(order),
+            Blow::Doze => self.stall(order),
             Blow::Stop => self.stop(order, true),
             Blow::Remove => self.fleet.running().len() > FEWEST && self.stop(order, false),
             Blow::Add => self.add(order),
@@ -219,17 +221,26 @@ impl<'a> Fire<'a> {
         let Some((slot, _)) = self.in_transaction(order).into_iter().next() else { return false };
         self.fleet.process(slot).sigstop();
         match self.transaction(slot).filter(Transaction::is_open) {
-            Some(transaction) => {
+            Some(transaction) if self.membership(slot) == Some(true) => {
                 self.fleet.slots[slot].hurt = true;
-                self.wound(Wound::Stalled { slot, transaction });
+                self.wound(match order.blow {
+                    Blow::Doze => Wound::Dozing { slot, transaction },
+                    _ => Wound::Stalled { slot, transaction },
+                });
                 true
             }
-            // It ended in between.
-            None => {
+            // It ended in between, or others have its partitions already.
+            _ => {
                 self.fleet.process(slot).sigcont();
                 false
             }
         }
+    }
+
+    /// None while the group's coordinator does not answer.
+    fn membership(&mut self, slot: usize) -> Option<bool> {
+        let group = self.coordinators.group(&self.application)?;
+        Some(group.members.iter().any(|member| self.fleet.is_member(slot, member)))
     }
 
     fn transaction(&mut self, slot: usize) -> Option<Transaction> {
@@ -380,6 +391,15 @@ impl<'a> Fire<'a> {
                 self.fleet.process(slot).sigcont();
                 self.well_again(slot)
             }
+            Wound::Dozing { slot, ref transaction } => {
+                let settled = self.coordinators.group(&self.application).is_some_and(|group| group.state == "Stable");
+                if !settled || self.membership(slot) != Some(false) {
+                    return self.doze_on(slot, transaction.clone(), ask);
+                }
+                self.tally.dozed += u64::from(self.transaction(slot).as_ref() == Some(transaction));
+                self.fleet.process(slot).sigcont();
+                self.well_again(slot)
+            }
             Wound::Silent { slot, ref transaction } => {
                 if !ask || !self.has_lost_all(slot, transaction.as_ref()) {
                     return Some(wound);
@@ -413,6 +433,12 @@ impl<'a> Fire<'a> {
         }
     }
 
+    /// Where the group takes so long that the transaction times out, it is one more that was stalled past both.
+    fn doze_on(&mut self, slot: usize, transaction: Transaction, ask: bool) -> Option<Wound> {
+        let open = !ask || self.transaction(slot).is_none_or(|now| now == transaction);
+        Some(if open { Wound::Dozing { slot, transaction } } else { Wound::Stalled { slot, transaction } })
+    }
+
     fn well_again(&mut self, slot: usize) -> Option<Wound> {
         self.fleet.slots[slot].hurt = false;
         None
@@ -437,8 +463,7 @@ impl<'a> Fire<'a> {
                 Some(_) => {}
             }
         }
-        let Some(group) = self.cluster.group(&self.application) else { return false };
-        !group.members.keys().any(|member| self.fleet.is_member(slot, member))
+        self.membership(slot) == Some(false)
     }
 
     fn zombie_returns(&mut self, transaction: &Transaction) {

@@ -53,7 +53,7 @@ kafka:
   session.timeout.ms: 3000
   heartbeat.interval.ms: 300
 commit_interval: 800ms
-transaction_timeout: 5s
+transaction_timeout: 7s
 secrets: { pii: '${SALT}' }
 streams:
   customers:
@@ -249,7 +249,7 @@ fn every_change_leaves_once_whatever_falls_on_three_brokers_and_their_instances(
     let (mut stage, mut plan, mut tally) = (Stage::build(), Plan::new(seed), Tally::default());
     told(&mut tally, Instant::now(), seed, 0, |tally| {
         Round::new(0).run(&mut stage, &mut plan, Duration::ZERO, true, tally);
-        assert!(tally.kills_inside() > 0 && tally.stalled > 0 && tally.silenced > 0, "{tally:?}");
+        assert!(tally.kills_inside() > 0 && tally.stalled + tally.dozed > 0 && tally.silenced > 0, "{tally:?}");
     });
 }
 

@@ -19,6 +19,9 @@ pub enum Blow {
     KillAndWipe,
     /// SIGSTOP within a transaction, past session and transaction timeout, then SIGCONT.
     Stall,
+    /// SIGSTOP within a transaction until the group has given its partitions to others, then SIGCONT: its transaction is
+    /// still open, and must not be committed.
+    Doze,
     /// SIGTERM, and started again.
     Stop,
     Add,
@@ -40,11 +43,12 @@ pub enum Blow {
 }
 
 impl Blow {
-    pub const ALL: [(Self, &'static str, usize); 15] = [
+    pub const ALL: [(Self, &'static str, usize); 16] = [
         (Self::Kill, "instance killed in a transaction", 18),
         (Self::KillTwo, "two instances killed at once", 3),
         (Self::KillAndWipe, "instance killed, state directory deleted", 2),
         (Self::Stall, "instance stalled past its timeouts", 2),
+        (Self::Doze, "instance stalled past its session, within its transaction's timeout", 2),
         (Self::Stop, "instance stopped and started", 1),
         (Self::Add, "instance added", 1),
         (Self::Remove, "instance removed", 1),

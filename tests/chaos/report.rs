@@ -16,6 +16,8 @@ pub struct Tally {
     pub coordinators: u64,
     /// Instances that were stopped, or cut off, in an open transaction until it was aborted and they were thrown out.
     pub stalled: u64,
+    /// Stopped in an open transaction until the group had given their partitions away, and woken while it was still open.
+    pub dozed: u64,
     pub silenced: u64,
     /// Record batches of theirs that the log took after they came back.
     pub zombie_batches: u64,
@@ -65,7 +67,7 @@ impl Tally {
             self.all_kills(),
             self.kills_inside(),
             self.kills_ending(),
-            self.stalled + self.silenced,
+            self.stalled + self.dozed + self.silenced,
         )
     }
 
@@ -120,12 +122,16 @@ impl Tally {
                 row("of them while a transaction ended (PrepareCommit, PrepareAbort)", self.kills_ending()),
                 row("coordinators killed with an open transaction", self.coordinators),
                 row("zombies: stalled in an open transaction past both timeouts", self.stalled),
+                row(
+                    "zombies: stalled in an open transaction that was still open when their partitions were others'",
+                    self.dozed,
+                ),
                 row("zombies: cut off in an open transaction past both timeouts", self.silenced),
                 row("record batches that the zombies had written before", self.batches_before),
                 row("full disks", self.full_disks),
                 row("clean stops that gave up while no coordinator answered", self.given_up),
                 row("transactions committed", self.committed),
-                row("transactions aborted", self.aborted),
+                row("transactions aborted, at least (the most that one partition shows, by producer)", self.aborted),
                 row("rows in aborted transactions, which no reader of committed records sees", self.rows_thrown_away),
                 row("transactions aborted by Highwater because the group had moved on", self.rejoins),
                 row("transactions of unknown outcome", self.unknown),

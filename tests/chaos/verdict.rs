@@ -62,19 +62,26 @@ pub fn count_transactions(log: &BTreeMap<(String, i32), Vec<Batch>>, application
     // Of the topic of offsets, which others have too, only what these producers wrote.
     let of_us = log.iter().filter(|((topic, _), _)| topic.starts_with(application));
     let producers: BTreeSet<i64> = of_us.flat_map(|(_, batches)| batches.iter().map(|b| b.producer)).collect();
-    let mut ended = [BTreeSet::new(), BTreeSet::new()];
+    let mut aborted: BTreeMap<i64, u64> = BTreeMap::new();
     for ((topic, _), batches) in log {
-        let mut open: BTreeMap<i64, u64> = BTreeMap::new();
+        let (mut open, mut aborts) = (BTreeMap::<i64, u64>::new(), BTreeMap::<i64, u64>::new());
         for batch in batches.iter().filter(|batch| producers.contains(&batch.producer)) {
             let Some(committed) = batch.committed else {
                 *open.entry(batch.producer).or_default() += batch.records as u64;
                 continue;
             };
-            ended[usize::from(committed)].insert((batch.producer, batch.epoch));
+            // Every commit has offsets, and all of a group's lie in one partition.
+            tally.committed += u64::from(committed && topic == OFFSETS);
             let records = open.remove(&batch.producer).unwrap_or_default();
-            tally.rows_thrown_away += if committed || topic != rows { 0 } else { records };
+            if !committed {
+                tally.rows_thrown_away += if topic == rows { records } else { 0 };
+                *aborts.entry(batch.producer).or_default() += 1;
+            }
+        }
+        for (producer, count) in aborts {
+            let most = aborted.entry(producer).or_default();
+            *most = count.max(*most);
         }
     }
-    tally.aborted += ended[0].len() as u64;
-    tally.committed += ended[1].len() as u64;
+    tally.aborted += aborted.values().sum::<u64>();
 }

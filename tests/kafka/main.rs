@@ -4,7 +4,6 @@
 mod support;
 
 mod bad_input;
-mod chaos;
 mod commit;
 mod fixtures;
 mod lifecycle;
