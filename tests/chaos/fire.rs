@@ -97,7 +97,8 @@ impl<'a> Fire<'a> {
                 break;
             }
             sleep(Duration::from_millis(20));
-            if Instant::now() < next {
+            // Who dozes is to wake while its transaction is open: the group must come to an end with its partitions.
+            if Instant::now() < next || self.wounds.iter().any(|(w, _)| matches!(w, Wound::Dozing { .. })) {
                 continue;
             }
             if !over && waiting.len() < WAITING {

@@ -110,7 +110,7 @@ impl Plan {
         self.shuffle(&mut nodes);
         let depth = self.millis(0, 800);
         let length = self.millis(500, 4000);
-        let pause = self.millis(100, 1500);
+        let pause = self.millis(200, 2500);
         Order { blow, whom, nodes, depth, length, pause }
     }
 
