@@ -17,7 +17,7 @@ use crate::support::{Cluster, Proxy};
 use crate::verdict::written;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Blows that wait for their turn.
 const WAITING: usize = 6;
 

@@ -24,6 +24,11 @@ transaction.state.log.num.partitions=6
 share.coordinator.state.topic.replication.factor=3
 share.coordinator.state.topic.min.isr=2
 inter.broker.listener.name=PLAINTEXT
+# A machine that is busy must not make brokers and controllers take one another for dead.
+broker.session.timeout.ms=6000
+controller.quorum.election.timeout.ms=2000
+controller.quorum.fetch.timeout.ms=5000
+controller.quorum.request.timeout.ms=5000
 num.network.threads=2
 num.io.threads=2
 background.threads=2
