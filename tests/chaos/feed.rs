@@ -9,6 +9,9 @@ use crate::support::Line;
 use crate::support::cluster::NODES;
 use crate::support::topics::Clients;
 
+/// Longer than brokers are ever away.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 pub struct Feed {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -32,7 +35,7 @@ impl Feed {
                     return;
                 }
                 // Returns when they are written: what brokers hold up is not made up for.
-                clients.produce(some);
+                clients.produce_within(PATIENCE, some);
                 ours.written.fetch_add(some.len(), Ordering::SeqCst);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }

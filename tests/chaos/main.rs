@@ -246,7 +246,7 @@ fn asked(name: &str) -> Option<u64> {
 #[test]
 fn every_change_leaves_once_whatever_falls_on_three_brokers_and_their_instances() {
     let seed = asked("CHAOS_SEED").unwrap_or(1);
-    let (mut stage, mut plan, mut tally) = (Stage::build(), Plan::new(seed), Tally::default());
+    let (mut stage, mut plan, mut tally) = (Stage::build(), Plan::new(seed, 1), Tally::default());
     told(&mut tally, Instant::now(), seed, 0, |tally| {
         Round::new(0).run(&mut stage, &mut plan, Duration::ZERO, true, tally);
         assert!(tally.kills_inside() > 0 && tally.stalled + tally.dozed > 0 && tally.silenced > 0, "{tally:?}");
@@ -261,7 +261,7 @@ fn for_as_long_as_it_was_told_to() {
     let minutes = asked("CHAOS_MINUTES").unwrap_or(30);
     eprintln!("chaos: {minutes} minutes, seed {seed}");
     let (begun, time) = (Instant::now(), Duration::from_secs(60 * minutes));
-    let (mut stage, mut plan, mut tally) = (Stage::build(), Plan::new(seed), Tally::default());
+    let (mut stage, mut plan, mut tally) = (Stage::build(), Plan::new(seed, 3), Tally::default());
     told(&mut tally, begun, seed, minutes, |tally| {
         for number in 0.. {
             let left = time.saturating_sub(begun.elapsed());

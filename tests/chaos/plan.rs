@@ -84,22 +84,25 @@ pub struct Order {
 /// Every blow as often as it is listed, in an order of chance; then again in another.
 pub struct Plan {
     lottery: Lottery,
+    kills: usize,
     deck: VecDeque<Blow>,
     /// How often the deck has been dealt out.
     pub dealt: usize,
 }
 
 impl Plan {
-    pub fn new(seed: u64) -> Self {
+    /// With so many times the kills: a long run is about them.
+    pub fn new(seed: u64, kills: usize) -> Self {
         let mut lottery = Lottery((seed ^ 0x9e37_79b9_7f4a_7c15) | 1 << 63);
         (0..16).for_each(|_| _ = lottery.next(2));
-        Self { lottery, deck: VecDeque::new(), dealt: 0 }
+        Self { lottery, kills, deck: VecDeque::new(), dealt: 0 }
     }
 
     pub fn next(&mut self) -> Order {
         if self.deck.is_empty() {
-            let mut deck: Vec<Blow> =
-                Blow::ALL.iter().flat_map(|(blow, _, times)| std::iter::repeat_n(*blow, *times)).collect();
+            let times = |blow: Blow, times: usize| if blow == Blow::Kill { times * self.kills } else { times };
+            let all = Blow::ALL.iter().flat_map(|&(blow, _, n)| std::iter::repeat_n(blow, times(blow, n)));
+            let mut deck: Vec<Blow> = all.collect();
             self.shuffle(&mut deck);
             self.deck = deck.into();
         }

@@ -127,10 +127,19 @@ impl Clients {
 
     /// Writes the lines in their order and returns where each came to lie: (partition, offset).
     pub fn produce(&self, lines: &[Line]) -> Vec<(i32, i64)> {
+        self.produce_within(DEADLINE, lines)
+    }
+
+    /// The same where brokers may be away for longer.
+    pub fn produce_within(&self, deadline: Duration, lines: &[Line]) -> Vec<(i32, i64)> {
         let mut kept = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let producer = kept.get_or_insert_with(|| Arc::new(self.producer(&[("enable.idempotence", "true")]))).clone();
+        let producer = kept
+            .get_or_insert_with(|| {
+                Arc::new(self.producer(&[("enable.idempotence", "true"), ("message.timeout.ms", "900000")]))
+            })
+            .clone();
         drop(kept);
-        send_all(&producer, lines)
+        send_all(&producer, lines, deadline)
     }
 
     /// Writes the lines inside a transaction and leaves it open: commit it, abort it, or let it hang.
@@ -138,7 +147,7 @@ impl Clients {
         let producer = self.producer(&[("transactional.id", transactional_id)]);
         producer.init_transactions(REQUEST).expect("init_transactions");
         producer.begin_transaction().expect("begin_transaction");
-        let places = send_all(&producer, lines);
+        let places = send_all(&producer, lines, DEADLINE);
         OpenTransaction { producer, places }
     }
 
@@ -316,7 +325,7 @@ impl ProducerContext for Delivered {
     }
 }
 
-fn send_all(producer: &ThreadedProducer<Delivered>, lines: &[Line]) -> Vec<(i32, i64)> {
+fn send_all(producer: &ThreadedProducer<Delivered>, lines: &[Line], deadline: Duration) -> Vec<(i32, i64)> {
     let (sender, receiver) = channel();
     for (index, line) in lines.iter().enumerate() {
         let opaque = Box::new((index, sender.clone()));
@@ -335,7 +344,7 @@ fn send_all(producer: &ThreadedProducer<Delivered>, lines: &[Line]) -> Vec<(i32,
             match producer.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if start.elapsed() < DEADLINE =>
+                    if start.elapsed() < deadline =>
                 {
                     record = back;
                     thread::sleep(Duration::from_millis(5));
@@ -346,7 +355,7 @@ fn send_all(producer: &ThreadedProducer<Delivered>, lines: &[Line]) -> Vec<(i32,
     }
     let mut places = vec![None; lines.len()];
     for _ in lines {
-        let (index, place) = receiver.recv_timeout(DEADLINE).expect("a delivery report for every line");
+        let (index, place) = receiver.recv_timeout(deadline).expect("a delivery report for every line");
         places[index] = Some(place.unwrap_or_else(|why| panic!("line {index} was not written: {why}")));
     }
     places.into_iter().flatten().collect()
