@@ -81,15 +81,21 @@ impl Tally {
         line(
             "Three brokers (Kafka 4.3.1, replication 3, min.insync.replicas 2, also for offsets and transactions), three to",
         );
-        line("five instances of Highwater, eight source partitions, changes all the time, and blows from one seed:\n");
-        line(&format!("```\nmake chaos MINUTES={minutes} SEED={seed}\n```\n"));
-        line(match failure {
-            None => "Nothing was lost, nothing repeated, nothing reordered.\n",
-            Some(_) => "**It failed.**\n",
+        line(
+            "five instances of Highwater, eight source partitions, changes all the time, and blows that follow from one seed:",
+        );
+        line(&match minutes {
+            0 => format!("once each, seed {seed}.\n"),
+            minutes => format!("`make chaos MINUTES={minutes} SEED={seed}`.\n"),
         });
-        if let Some(failure) = failure {
-            line(&format!("```\n{}\n```\n", failure.trim()));
+        line(match failure {
+            None => "Nothing was lost, nothing repeated, nothing reordered.",
+            Some(_) => "**It failed:**\n",
+        });
+        for text in failure.into_iter().flat_map(str::lines) {
+            line(&format!("    {text}"));
         }
+        line("");
         let table = |title: &str, rows: &[(String, String)]| {
             let mut text = format!("| {title} | |\n|---|---:|\n");
             for (name, value) in rows {
