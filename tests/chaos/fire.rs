@@ -102,7 +102,7 @@ impl<'a> Fire<'a> {
                 continue;
             }
             if !over && waiting.len() < WAITING {
-                waiting.push_back((plan.next(), Instant::now()));
+                waiting.push_back((plan.deal(), Instant::now()));
             }
             for index in 0..waiting.len() {
                 let (order, since) = &waiting[index];
@@ -318,8 +318,8 @@ impl<'a> Fire<'a> {
     }
 
     fn disturb(&mut self, order: &Order) -> bool {
-        let lanes = order.whom.iter().copied().filter(|slot| *slot < LANES);
-        let Some(lane) = lanes.into_iter().find(|lane| !self.disturbed(*lane)) else { return false };
+        let mut lanes = order.whom.iter().copied().filter(|slot| *slot < LANES);
+        let Some(lane) = lanes.find(|lane| !self.disturbed(*lane)) else { return false };
         if order.blow == Blow::Delay {
             let delay = Duration::from_millis(20) + order.depth / 4;
             self.proxies[lane].iter().for_each(|proxy| proxy.delay(delay));

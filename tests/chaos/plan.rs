@@ -93,12 +93,12 @@ pub struct Plan {
 impl Plan {
     /// With so many times the kills: a long run is about them.
     pub fn new(seed: u64, kills: usize) -> Self {
-        let mut lottery = Lottery((seed ^ 0x9e37_79b9_7f4a_7c15) | 1 << 63);
+        let mut lottery = Lottery((seed ^ 0x9e37_79b9_7f4a_7c15) | (1 << 63));
         (0..16).for_each(|_| _ = lottery.next(2));
         Self { lottery, kills, deck: VecDeque::new(), dealt: 0 }
     }
 
-    pub fn next(&mut self) -> Order {
+    pub fn deal(&mut self) -> Order {
         if self.deck.is_empty() {
             let times = |blow: Blow, times: usize| if blow == Blow::Kill { times * self.kills } else { times };
             let all = Blow::ALL.iter().flat_map(|&(blow, _, n)| std::iter::repeat_n(blow, times(blow, n)));

@@ -65,8 +65,8 @@ impl Cluster {
             controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{port}")).collect();
         let (dir, id) = (Dir::new("cluster"), cluster_id());
         let mut servers = Vec::new();
-        for node in 0..NODES {
-            let mut named = vec![("PLAINTEXT".to_owned(), plain[node], plain[node])];
+        for (node, (&plain, &controller)) in plain.iter().zip(&controllers).enumerate() {
+            let mut named = vec![("PLAINTEXT".to_owned(), plain, plain)];
             for lane in 0..lanes {
                 let port = ports.take();
                 named.push((format!("LANE{lane}"), port, advertise(lane, node, port)));
@@ -80,14 +80,14 @@ impl Cluster {
                  advertised.listeners={advertised}\nlistener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT\n",
                 node + 1,
                 voters.join(","),
-                address("CONTROLLER", controllers[node]),
+                address("CONTROLLER", controller),
             );
             let home = dir.join(&node.to_string());
             let file = dir.join(&format!("{node}.properties"));
             fs::create_dir_all(&home).and_then(|()| fs::write(&file, text)).map_err(|e| e.to_string())?;
             let env = vec![("KAFKA_CLUSTER_ID", id.clone()), ("KAFKA_HEAP", "256m".into())];
             let arguments = vec!["--properties".to_owned(), file.display().to_string()];
-            servers.push(Server::new(plain[node], &home).with(arguments, env));
+            servers.push(Server::new(plain, &home).with(arguments, env));
         }
         servers.iter_mut().try_for_each(Server::start)?;
         servers.iter_mut().try_for_each(Server::wait)?;
