@@ -37,7 +37,8 @@ impl SmallDisk {
 
     /// Takes all the room that is left.
     pub fn fill(&self) {
-        let mut file = File::create(self.filler()).unwrap_or_else(|e| panic!("{}: {e}", self.filler().display()));
+        let file = File::options().create(true).append(true).open(self.filler());
+        let mut file = file.unwrap_or_else(|e| panic!("{}: {e}", self.filler().display()));
         for size in [1 << 20, 1 << 12, 1] {
             let zeros = vec![0; size];
             while file.write_all(&zeros).is_ok() {}

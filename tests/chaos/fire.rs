@@ -384,11 +384,12 @@ impl<'a> Fire<'a> {
                 self.well_again(slot)
             }
             Wound::Stalled { slot, ref transaction } => {
-                if !ask || !self.has_lost_all(slot, Some(transaction)) {
-                    return Some(wound);
+                let zombie = if ask { self.is_zombie(slot, Some(transaction)) } else { None };
+                let Some(zombie) = zombie else { return Some(wound) };
+                if zombie {
+                    self.zombie_returns(transaction);
+                    self.tally.stalled += 1;
                 }
-                self.zombie_returns(transaction);
-                self.tally.stalled += 1;
                 self.fleet.process(slot).sigcont();
                 self.well_again(slot)
             }
@@ -402,10 +403,9 @@ impl<'a> Fire<'a> {
                 self.well_again(slot)
             }
             Wound::Silent { slot, ref transaction } => {
-                if !ask || !self.has_lost_all(slot, transaction.as_ref()) {
-                    return Some(wound);
-                }
-                if let Some(transaction) = transaction {
+                let zombie = if ask { self.is_zombie(slot, transaction.as_ref()) } else { None };
+                let Some(zombie) = zombie else { return Some(wound) };
+                if let (true, Some(transaction)) = (zombie, transaction) {
                     self.zombie_returns(transaction);
                     self.tally.silenced += 1;
                 }
@@ -454,17 +454,18 @@ impl<'a> Fire<'a> {
         }
     }
 
-    /// Its transaction was aborted, and the group has thrown it out.
-    fn has_lost_all(&mut self, slot: usize, transaction: Option<&Transaction>) -> bool {
+    /// None until the group has thrown it out and its transaction is over; then whether that was aborted by its
+    /// coordinator, which renews the epoch, and not ended by a last word of its own that was still on its way.
+    fn is_zombie(&mut self, slot: usize, transaction: Option<&Transaction>) -> Option<bool> {
+        let mut aborted = false;
         if let Some(before) = transaction {
-            match self.transaction(slot) {
-                Some(now) if now.producer == before.producer && now.epoch <= before.epoch => return false,
-                Some(now) if now.is_open() || now.state.starts_with("Prepare") => return false,
-                None => return false,
-                Some(_) => {}
+            let now = self.transaction(slot)?;
+            if now.is_open() || now.state.starts_with("Prepare") {
+                return None;
             }
+            aborted = now.producer != before.producer || now.epoch > before.epoch;
         }
-        self.membership(slot) == Some(false)
+        (self.membership(slot) == Some(false)).then_some(aborted)
     }
 
     fn zombie_returns(&mut self, transaction: &Transaction) {
@@ -498,8 +499,9 @@ impl<'a> Fire<'a> {
                 self.well_again(SMALL_DISK)
             }
             (stage @ (Full::Ending | Full::Starting), None) => next(stage),
-            // It noticed by itself, or stopped and could keep nothing.
+            // It noticed by itself, or stopped and could keep nothing. What it gave back when it ended is taken, too.
             (Full::Running | Full::Ending, Some(_)) => {
+                self.fleet.slots[SMALL_DISK].disk.as_ref().expect("a disk was filled").fill();
                 self.fleet.start(SMALL_DISK);
                 next(Full::Starting)
             }
