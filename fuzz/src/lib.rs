@@ -23,8 +23,11 @@ pub use splice::splice;
 pub use state::{changelog, checkpoint};
 pub use topology::{slips, topology};
 
+/// What a target does with an input: it panics where the input shows a fault.
+pub type Judge = fn(&[u8]);
+
 /// Every target by its name, which is also the name of its seeds' folder.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Judge)] = &[
     ("envelope", envelope),
     ("key", key),
     ("splice", splice),

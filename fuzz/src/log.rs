@@ -14,7 +14,7 @@ pub fn batch(bytes: &[u8]) {
     let mut is_damaged = false;
     loop {
         let next = batch.next_offset();
-        match batch.next() {
+        match batch.read() {
             Some(Some(entry)) => {
                 assert_eq!(entry.offset, next);
                 entry.visit("t", 0, &mut |record| record.headers.each(&mut |_, _| {}));

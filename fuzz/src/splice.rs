@@ -275,7 +275,7 @@ fn of_members(
     }
     // What passes as it is, is not demanded.
     let demanded =
-        |rule: &&Below<'_>| !rule.optional && !(rule.steps.is_empty() && *rule.transform == Transform::Passthrough);
+        |rule: &&Below<'_>| !(rule.optional || rule.steps.is_empty() && *rule.transform == Transform::Passthrough);
     let lacks = |rule: &Below<'_>| rule.name.is_some_and(|name| !names.iter().any(|own| own == name));
     if rules.iter().filter(demanded).any(lacks) {
         return Err(Refused);

@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
 
 use crate::support::changes::by_key;
-pub use crate::support::changes::{SECRET, change, envelope};
+pub use crate::support::changes::{SECRET, change};
 pub use crate::support::process::page as get;
 use crate::support::topics::{Isolation, config};
 use crate::support::{Broker, DEADLINE, Highwater, Line, wait_until};

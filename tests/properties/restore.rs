@@ -60,7 +60,7 @@ fn changelog(writes: &[Writes]) -> Vec<Vec<Line>> {
                     1 => layout::DIGEST_KEY.to_vec(),
                     number => layout::data_key(&u128::from(number).to_be_bytes()).to_vec(),
                 };
-                let is_gone = number > 1 && (turn >> 50) as u16 % gone == 0;
+                let is_gone = number > 1 && ((turn >> 50) as u16).is_multiple_of(*gone);
                 lines.push((offset, key, (!is_gone).then(|| turn.to_be_bytes().to_vec())));
                 offset += 1;
             }

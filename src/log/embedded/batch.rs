@@ -168,7 +168,7 @@ impl Batch {
     }
 
     /// The next record; the outer None stands for damage, the inner one for the end.
-    pub fn next(&mut self) -> Option<Option<Entry<'_>>> {
+    pub fn read(&mut self) -> Option<Option<Entry<'_>>> {
         if self.is_done() {
             return Some(None);
         }
@@ -187,7 +187,7 @@ impl Batch {
     pub fn filtered(&self, mut keep: impl FnMut(&Entry<'_>) -> bool) -> Option<Option<Vec<u8>>> {
         let mut bytes = self.bytes[..HEAD].to_vec();
         let mut all = Self { at: HEAD, ..self.clone() };
-        while let Some(entry) = all.next()? {
+        while let Some(entry) = all.read()? {
             if keep(&entry) {
                 bytes.extend_from_slice(entry.whole);
             }
@@ -247,14 +247,14 @@ mod tests {
         let mut batch = Batch::open(Arc::new(batch())).unwrap();
         assert_eq!((batch.producer, batch.first, batch.last, batch.appended_ms), (3, 40, 41, 9));
         assert!(batch.is_transactional() && !batch.is_marker());
-        let first = batch.next().unwrap().unwrap();
+        let first = batch.read().unwrap().unwrap();
         assert_eq!((first.offset, first.timestamp, first.key, first.value), (40, 7, None, Some(&b""[..])));
         let mut headers = Vec::new();
         first.each(&mut |name, value| headers.push((name.to_string(), value.map(<[u8]>::to_vec))));
         assert_eq!(headers, [("a".into(), None), ("a".into(), Some(b"1".to_vec()))]);
-        let second = batch.next().unwrap().unwrap();
+        let second = batch.read().unwrap().unwrap();
         assert_eq!((second.offset, second.key, second.value), (41, Some(&b"k"[..]), None));
-        assert!(batch.next().unwrap().is_none());
+        assert!(batch.read().unwrap().is_none());
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         let batch = Batch::open(Arc::new(batch())).unwrap();
         let left = batch.filtered(|entry| entry.key.is_some()).unwrap().unwrap();
         let mut left = Batch::open(Arc::new(left)).unwrap();
-        assert_eq!((left.first, left.last, left.next().unwrap().unwrap().offset), (40, 41, 41));
+        assert_eq!((left.first, left.last, left.read().unwrap().unwrap().offset), (40, 41, 41));
         assert!(batch.filtered(|_| false).unwrap().is_none());
     }
 
@@ -286,7 +286,7 @@ mod tests {
         let whole = batch();
         for end in 0..whole.len() {
             let Some(mut cut) = Batch::open(Arc::new(whole[..end].to_vec())) else { continue };
-            while let Some(Some(_)) = cut.next() {}
+            while let Some(Some(_)) = cut.read() {}
         }
     }
 
@@ -294,6 +294,6 @@ mod tests {
     fn markers_hold_no_record() {
         let mut marker = Batch::open(Arc::new(marker(5, 1, false, 0))).unwrap();
         assert!(marker.is_marker() && marker.is_done() && (marker.first, marker.last) == (5, 5));
-        assert!(marker.next().unwrap().is_none());
+        assert!(marker.read().unwrap().is_none());
     }
 }

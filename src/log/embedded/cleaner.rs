@@ -42,7 +42,7 @@ fn partition(broker: &Broker, tp: &TopicPartition, place: Place, to: i64, retent
     while at < to {
         at = match broker.next(tp, at, Isolation::Committed)? {
             Next::Batch(mut batch) => {
-                while let Some(entry) = batch.next().ok_or_else(damaged)? {
+                while let Some(entry) = batch.read().ok_or_else(damaged)? {
                     last.insert(entry.key.unwrap_or_default().to_vec(), entry.offset);
                 }
                 batch.last + 1

@@ -130,7 +130,7 @@ impl Fetch {
             if let Some(batch) = &mut self.batch {
                 while records < max {
                     let entry =
-                        batch.next().ok_or_else(|| LogError::Stop(format!("the embedded log is damaged in {tp}")))?;
+                        batch.read().ok_or_else(|| LogError::Stop(format!("the embedded log is damaged in {tp}")))?;
                     let Some(entry) = entry else { break };
                     // A batch is found by any offset in it.
                     if entry.offset >= self.position {
