@@ -91,7 +91,7 @@ fn no_byte_outside_of_the_sources_holds_a_personal_value() {
     let log = dir.join("log");
     search.files(dir.path(), &|path| (path == log).then(|| "the sources".into())).expect("stores and logs");
     println!("embedded: {} bytes in {} places", search.bytes(), search.places.len());
-    assert!(search.places[place].records > 100, "{:?}", search.places[place]);
+    assert!(search.places[place].records > 20 && search.places[place].bytes > 1_000_000, "{:?}", search.places[place]);
     assert!(search.hits.is_empty(), "{:#?}", search.hits.values().collect::<Vec<_>>());
 
     // The command says the same, and finds what is planted: in an output, in a file, in a name.

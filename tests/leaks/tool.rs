@@ -87,7 +87,8 @@ pub fn finds_nothing_and_then_what_is_planted(broker: &Broker, name: &str, dir: 
     for value in leaked {
         assert_eq!(value["source"]["topic"], "leaks.everything", "{value:#}");
         let part = value["source"]["part"].as_str().unwrap_or_default();
-        assert!(["column hashed", "column hashed of the key"].contains(&part), "{value:#}");
+        // Debezium's header with the old key holds the same value.
+        assert!(["column hashed", "column hashed of the key", "header 2"].contains(&part), "{value:#}");
     }
     // The same for people.
     let said = leaks(dir.path(), &env, &["--from", "earliest", "--sample", "leaks.everything"]);

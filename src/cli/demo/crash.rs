@@ -1,7 +1,7 @@
 //! A log whose process dies inside a transaction: by SIGKILL, with records in the log that nobody committed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::log::around::{Around, ConsumerAround, ProducerAround};
@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct CrashingLog {
     pub log: Arc<dyn Log>,
-    /// The transaction that does not end, counted from one.
-    pub transaction: usize,
+    /// Transactions to go, the one that does not end among them; a producer that is made anew counts on.
+    pub left: Arc<AtomicUsize>,
     /// The open transaction has its records.
     pub full: Arc<AtomicBool>,
 }
@@ -38,7 +38,7 @@ impl Log for CrashingLog {
         Ok(Box::new(Around(Doomed {
             log: self.log.clone(),
             producer,
-            left: self.transaction,
+            left: self.left.clone(),
             sent: Vec::new(),
             full: self.full.clone(),
         })))
@@ -60,13 +60,17 @@ impl Log for CrashingLog {
 struct Doomed {
     log: Arc<dyn Log>,
     producer: Box<dyn Producer>,
-    left: usize,
-    /// Topics of the open transaction, with their ends before it.
+    left: Arc<AtomicUsize>,
+    /// Topics of the open transaction, with what their ends will be.
     sent: Vec<(String, i64)>,
     full: Arc<AtomicBool>,
 }
 
 impl Doomed {
+    fn dies(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 1
+    }
+
     fn end_of(&self, topic: &str) -> Result<i64> {
         let partitions = self.log.admin().describe(topic)?.map_or(0, |info| info.partitions);
         let ends = (0..partitions).map(|p| self.log.admin().bounds(&TopicPartition::new(topic, p)).map(|b| b.end));
@@ -78,8 +82,8 @@ impl Doomed {
         let begun = std::time::Instant::now();
         while begun.elapsed() < PATIENCE {
             let mut there = true;
-            for (topic, before) in &self.sent {
-                there &= self.end_of(topic)? > *before;
+            for (topic, end) in &self.sent {
+                there &= self.end_of(topic)? >= *end;
             }
             if there {
                 break;
@@ -106,19 +110,24 @@ impl ProducerAround for Doomed {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
-        if self.left == 1 && self.sent.iter().all(|(topic, _)| topic != record.topic) {
+        if self.dies() && self.sent.iter().all(|(topic, _)| topic != record.topic) {
             self.sent.push((record.topic.to_string(), self.end_of(record.topic)?));
         }
-        self.producer.send(record)
+        let sent = self.producer.send(record)?;
+        if let (Sent::Queued, Some((_, end))) = (sent, self.sent.iter_mut().find(|(topic, _)| topic == record.topic)) {
+            *end += 1;
+        }
+        Ok(sent)
     }
 
     fn commit(&mut self, wait: Duration) -> Result<Ended> {
-        if self.left == 1 {
+        if self.dies() {
             self.die()?;
         }
         let ended = self.producer.commit(wait)?;
         if ended != Ended::Pending {
-            self.left = self.left.saturating_sub(1);
+            // Beyond the last it stays at nothing.
+            let _ = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             self.full.store(false, Ordering::SeqCst);
         }
         Ok(ended)

@@ -124,7 +124,7 @@ fn die(args: &Args, cluster: Option<Cluster>, transaction: usize) -> Result<Exit
     let over = || begun.elapsed() > PATIENCE / 2;
     let connect = |topology: &Topology, client| {
         let log = cluster::connect(&topology.cluster, client)?;
-        Ok(Arc::new(CrashingLog { log, transaction, full: Default::default() }) as Arc<dyn Log>)
+        Ok(Arc::new(CrashingLog { log, left: Arc::new(transaction.into()), full: Default::default() }) as Arc<dyn Log>)
     };
     if let Some(instance) = Instance::start_on(topology, connect, &over)? {
         instance.run(&over)?;
