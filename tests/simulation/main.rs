@@ -107,7 +107,7 @@ fn a_seed_replays_bit_for_bit() {
         let plan = Plan::new(seed);
         let history = |_| run(&plan, true).map(|report| report.history).unwrap_or_else(|failure| failure.history);
         let [one, two] = [(); 2].map(history);
-        assert!(one.len() > 100, "seed {seed} has no history");
+        assert!(one.len() > 20, "seed {seed} has a history of {} lines", one.len());
         assert_eq!(one, two, "seed {seed}");
     }
 }
