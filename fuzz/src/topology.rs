@@ -84,9 +84,9 @@ const FULL_OF_SECRETS: [&str; 3] = [
      \"CANARY-3\"\n  long: |\n    CANARY-4\n    CANARY-5\nstreams:\n  a:\n    from: in\n    steps: [dedup, { mask: { \
      secret: pii, fields: { a: hash } } }]\n    to: out\n",
     "application: app\nkafka:\n  bootstrap.servers: x\n  sasl.jaas.config: 'a b=\"CANARY-1\";'\nsecrets:\n  pii:\n    \
-     keys:\n      k1: CANARY-2\n      k2: 'CANARY-3'   # CANARY-4\n    current: k2\n    previous: k1\nstreams:\n  a:\n    \
+     keys:\n      k1: CANARY-2\n      k2: 'CANARY-3'   # a comment\n    current: k2\n    previous: k1\nstreams:\n  a:\n    \
      from: in\n    steps:\n      - mask:\n          fields:\n            a: { rule: hmac, previous: b }\n    to: out\n",
-    "# CANARY-1\napplication: app\nembedded: log\nsecrets: { pii: &salt CANARY-2, other: *salt, third: !!str CANARY-3 \
+    "# a comment\napplication: app\nembedded: log\nsecrets: { pii: &salt CANARY-2, other: *salt, third: !!str CANARY-3 \
      }\nstate: { path: s, secret: other }\nstreams: { a: { from: in, to: out, steps: [ dedup, { mask: { secret: third, \
      fields: { a: hash } } } ] } }\n",
 ];
