@@ -120,7 +120,7 @@ fn no_slip_shows_a_secret() {
         let after = index + old.len_utf8();
         for new in [
             "", " ", "\n", "#", ":", ": ", "{", "}", "[", "]", "\"", "'", "|", "-", "- ", ",", "&", "*", "!", "%", "@",
-            "${", "x",
+            "${", "x", "\r", "\t", "\0", "\u{85}", "\u{2028}", "\u{feff}",
         ] {
             check(&format!("{}{new}{}", &text[..index], &text[after..]));
             check(&format!("{}{new}{}", &text[..index], &text[index..]));

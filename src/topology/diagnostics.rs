@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use super::yaml::Span;
+use super::yaml::{self, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -55,7 +55,7 @@ impl Diagnostics {
     /// Adds a file; its index goes into spans.
     pub fn add_file(&mut self, name: impl Into<String>, text: &str) -> usize {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let lines = text.lines().map(str::to_owned).collect();
+        let lines = yaml::lines(text).map(str::to_owned).collect();
         self.files.push(File { name: name.into(), lines, hidden: Vec::new(), shown: None });
         self.files.len() - 1
     }

@@ -2,7 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::substitute::is_reference;
-use super::yaml::{Entry, Node, Span, Value};
+use super::yaml::{self, Entry, Node, Span, Value};
 
 const WORDS: [&str; 10] =
     ["secret", "salt", "password", "passphrase", "passwd", "token", "credential", "private", "jaas", "apikey"];
@@ -155,7 +155,7 @@ const HARMLESS: [&str; 15] = [
 pub(super) fn hide_text(out: &mut Diagnostics, file: usize, text: &str) {
     let mut harmless = false;
     let mut below: Option<usize> = None;
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in yaml::lines(text).enumerate() {
         let mut hide_from = |column: usize| {
             out.hide(Span { file, line: index + 1, column, end_line: index + 1, end_column: usize::MAX });
         };
@@ -194,7 +194,6 @@ fn field_name(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::super::diagnostics::{Diagnostic, Severity};
-    use super::super::yaml;
     use super::*;
 
     #[test]

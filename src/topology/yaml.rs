@@ -18,6 +18,19 @@ pub struct Span {
     pub end_column: usize,
 }
 
+/// The lines of a text as spans count them: YAML ends one at a carriage return, too. Whoever splits it otherwise hides a secret
+/// in another line than the one that shows it.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let (line, tail) = rest.split_at(end);
+        let more = !rest.is_empty();
+        rest = tail.strip_prefix("\r\n").or_else(|| tail.strip_prefix(['\n', '\r'])).unwrap_or_default();
+        more.then_some(line)
+    })
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub value: Value,
@@ -99,7 +112,7 @@ pub fn parse(text: &str, file: usize) -> Parsed {
         nodes: 0,
         last: Span { file, line: 1, column: 1, end_line: 1, end_column: 1 },
         open: Vec::new(),
-        lines: text.lines().collect(),
+        lines: lines(text).collect(),
     };
     let root = builder.document().unwrap_or_else(|problem| {
         builder.problems.push(problem);
@@ -350,6 +363,29 @@ fn size(node: &Node) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_those_that_spans_count() {
+        for (text, want) in [
+            ("", &[][..]),
+            ("a", &["a"]),
+            ("a\n", &["a"]),
+            ("a\n\nb", &["a", "", "b"]),
+            ("a\r\nb\r\n", &["a", "b"]),
+            ("a\rb\n\rc\r", &["a", "b", "", "c"]),
+            ("a\u{85}\u{2028}\u{b}b", &["a\u{85}\u{2028}\u{b}b"]),
+        ] {
+            assert_eq!(lines(text).collect::<Vec<_>>(), want, "{text:?}");
+        }
+        let text = "a: 1\rb: 2\r\nc: 3\n\rd: 4\ne: [5,\r\r6]";
+        let Some(Node { value: Value::Map(entries), .. }) = parse(text, 0).root else { panic!("a mapping") };
+        for Entry { key, key_span, .. } in entries {
+            assert!(
+                lines(text).nth(key_span.line - 1).is_some_and(|line| line.starts_with(&key)),
+                "{key}: {key_span:?}"
+            );
+        }
+    }
 
     /// The tree as one line, with `line:column` behind each node.
     fn show(node: &Node) -> String {
