@@ -82,3 +82,23 @@ fn what_is_missing_is_named_with_the_way_out() {
         );
     }
 }
+
+/// `make fuzz` builds with `--locked`, and nothing else here builds it: its lock file must follow the dependencies.
+#[test]
+fn the_fuzzers_lock_file_knows_every_dependency() {
+    let (manifest, lock) = (files::read("Cargo.toml"), files::read("fuzz/Cargo.lock"));
+    let (_, own) = lock.split_once("name = \"highwater\"\n").expect("the package");
+    let own = own.split("[[package]]").next().unwrap_or_default();
+    let (_, wanted) = manifest.split_once("[dependencies]\n").expect("dependencies");
+    let wanted = wanted.split("\n[").next().unwrap_or_default().lines();
+    let mut seen = 0;
+    for line in wanted.filter(|line| !line.starts_with('#') && line.contains(" = ")) {
+        let package = line.split_once("package = \"").map(|(_, rest)| rest.split('"').next().unwrap_or_default());
+        let name = package.unwrap_or_else(|| line.split(' ').next().unwrap_or_default());
+        // Where two versions are locked, the version stands behind the name.
+        let known = [format!("\"{name}\""), format!("\"{name} ")].iter().any(|entry| own.contains(entry));
+        assert!(known, "{name}: cargo update --workspace --manifest-path fuzz/Cargo.toml");
+        seen += 1;
+    }
+    assert!(seen > 15, "{seen} dependencies");
+}
