@@ -58,14 +58,7 @@ fn read_all(log: &dyn Log, topic: &str, isolation: Isolation) -> Vec<Read> {
     let mut reads = Vec::new();
     while !open.is_empty() {
         let events = reader.poll(10_000, Duration::from_millis(100), &mut |record| {
-            reads.push(Read {
-                partition: record.partition,
-                offset: record.offset,
-                key: record.key.map(<[u8]>::to_vec),
-                value: record.value.map(<[u8]>::to_vec),
-                headers: Vec::new(),
-                timestamp: record.timestamp,
-            });
+            reads.push(Read::of(record));
         });
         open.retain(|tp| !events.iter().any(|e| matches!(e, Event::End { tp: ended, .. } if ended == tp)));
     }

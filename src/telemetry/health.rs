@@ -174,7 +174,7 @@ fn records(n: u64) -> String {
 }
 
 /// 12345 → 12,345
-fn thousands(n: u64) -> String {
+pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

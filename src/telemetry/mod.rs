@@ -16,7 +16,7 @@ pub mod names;
 pub mod stream;
 pub mod tally;
 
-pub use health::{Health, WorkerHealth};
+pub use health::{Health, WorkerHealth, thousands};
 pub use http::{Server, serve};
 pub use logging::LogFormat;
 pub use metrics::{

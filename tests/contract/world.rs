@@ -7,6 +7,7 @@ use highwater::log::embedded::{EmbeddedLog, Time};
 use highwater::log::kafka::KafkaLog;
 use highwater::log::*;
 
+pub use crate::support::patiently;
 use crate::support::{Broker, DEADLINE, Dir, wait_until};
 pub use crate::tail::*;
 
@@ -221,16 +222,6 @@ fn kafka_log(broker: &Broker, client: Client, more: &[(&str, &str)]) -> Arc<dyn 
     ];
     let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Arc::new(KafkaLog::connect(properties, client).expect("a log"))
-}
-
-/// Makes the call again while it says that nothing was decided.
-#[track_caller]
-pub fn patiently<T>(what: &str, mut call: impl FnMut() -> Result<T>) -> T {
-    wait_until(DEADLINE, what, || match call() {
-        Ok(done) => Some(done),
-        Err(LogError::Retry(_)) => None,
-        Err(error) => panic!("{what}: {error:?}"),
-    })
 }
 
 #[track_caller]

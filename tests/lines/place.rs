@@ -103,16 +103,7 @@ impl Place {
         let (mut reads, mut ends) = (Vec::new(), 0);
         while ends < partitions {
             let events = reader.poll(1000, Duration::from_millis(10), &mut |record| {
-                let mut headers = Vec::new();
-                record.headers.each(&mut |name, value| headers.push((name.to_string(), value.map(<[u8]>::to_vec))));
-                reads.push(Read {
-                    partition: record.partition,
-                    offset: record.offset,
-                    key: record.key.map(<[u8]>::to_vec),
-                    value: record.value.map(<[u8]>::to_vec),
-                    headers,
-                    timestamp: record.timestamp,
-                });
+                reads.push(Read::of(record));
             });
             ends += events.iter().filter(|event| matches!(event, Event::End { .. })).count() as i32;
         }

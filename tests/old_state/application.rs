@@ -142,16 +142,7 @@ pub fn try_read(log: &dyn Log, topic: &str, isolation: Isolation) -> Result<Vec<
     let (mut reads, begun) = (Vec::new(), std::time::Instant::now());
     while !open.is_empty() {
         let events = reader.poll(10_000, Duration::from_millis(100), &mut |record| {
-            let mut headers = Vec::new();
-            record.headers.each(&mut |name, value| headers.push((name.to_string(), value.map(<[u8]>::to_vec))));
-            reads.push(Read {
-                partition: record.partition,
-                offset: record.offset,
-                key: record.key.map(<[u8]>::to_vec),
-                value: record.value.map(<[u8]>::to_vec),
-                headers,
-                timestamp: record.timestamp,
-            });
+            reads.push(Read::of(record));
         });
         for event in events {
             match event {

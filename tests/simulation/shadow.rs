@@ -33,14 +33,7 @@ impl Shadow {
             reader.poll(10_000, Duration::ZERO, &mut |record| {
                 came += 1;
                 let tp = TopicPartition::new(record.topic, record.partition);
-                let read = Read {
-                    partition: record.partition,
-                    offset: record.offset,
-                    key: record.key.map(<[u8]>::to_vec),
-                    value: record.value.map(<[u8]>::to_vec),
-                    headers: Vec::new(),
-                    timestamp: record.timestamp,
-                };
+                let read = Read::of(record);
                 records.entry(tp).or_default().push(read);
             });
             if came == 0 {

@@ -44,3 +44,13 @@ pub fn wait_until<T>(deadline: Duration, what: &str, mut answer: impl FnMut() ->
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Makes the call again while it says that nothing was decided.
+#[track_caller]
+pub fn patiently<T>(what: &str, mut call: impl FnMut() -> highwater::log::Result<T>) -> T {
+    wait_until(DEADLINE, what, || match call() {
+        Ok(done) => Some(done),
+        Err(highwater::log::LogError::Retry(_)) => None,
+        Err(error) => panic!("{what}: {error:?}"),
+    })
+}

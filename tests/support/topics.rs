@@ -50,6 +50,21 @@ pub struct Read {
     pub timestamp: Option<i64>,
 }
 
+impl Read {
+    pub fn of(record: &highwater::record::Record<'_>) -> Self {
+        let mut headers = Vec::new();
+        record.headers.each(&mut |name, value| headers.push((name.to_string(), value.map(<[u8]>::to_vec))));
+        Self {
+            partition: record.partition,
+            offset: record.offset,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers,
+            timestamp: record.timestamp,
+        }
+    }
+}
+
 /// A consumer group as the broker describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {

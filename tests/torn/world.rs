@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use highwater::log::kafka::KafkaLog;
-use highwater::log::{Client, Ended, Log, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
+use highwater::log::{Client, Ended, Log, Membership, Outgoing, Producer, Sent, TopicPartition};
 
 use crate::end::{self, End};
+pub use crate::support::patiently;
 use crate::support::proxy::{Exchange, api};
 use crate::support::topics::Isolation;
 use crate::support::{Broker, DEADLINE, Proxy, wait_until};
@@ -85,16 +86,6 @@ impl World {
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("text")
-}
-
-/// Makes the call again while it says that nothing was decided.
-#[track_caller]
-pub fn patiently<T>(what: &str, mut call: impl FnMut() -> Result<T>) -> T {
-    wait_until(DEADLINE, what, || match call() {
-        Ok(done) => Some(done),
-        Err(LogError::Retry(_)) => None,
-        Err(error) => panic!("{what}: {error:?}"),
-    })
 }
 
 #[track_caller]

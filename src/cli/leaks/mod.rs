@@ -21,7 +21,6 @@ mod values;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use deployment::Deployment;
@@ -32,15 +31,14 @@ pub use search::{Hit, Kind, Place, Search};
 pub use searcher::{Found, Searcher, Stream};
 pub use values::{Origin, Part, Shortest, Value, Values};
 
+use super::FAILED;
 use super::cluster_arg::{Connection, Ending};
 use super::consume::from::{self, From};
 use super::consume::reading::{Reading, Sink};
 use super::file_arg::FileFlag;
-use super::produce::{exit, topic_name};
-use super::run::stop_flag;
-use super::topics::topology;
+use super::produce::topic_name;
+use super::topics::on_its_cluster;
 use super::validate::{colours, print};
-use super::{FAILED, tell};
 use crate::log::{Client, Isolation, embedded};
 use crate::record::Record;
 use crate::topology::{Cluster, Topology, duration};
@@ -99,21 +97,7 @@ enum Output {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let topology = match topology(&args.file, args.embedded.as_ref()) {
-        Ok(topology) => topology,
-        Err(code) => return code,
-    };
-    let stop = match stop_flag() {
-        Ok(stop) => stop,
-        Err(error) => {
-            tell(format_args!("error: cannot listen for signals: {error}"));
-            return ExitCode::from(FAILED);
-        }
-    };
-    match look(args, &topology, &|| stop.load(Ordering::SeqCst)) {
-        Ok(code) => code,
-        Err(ending) => exit(&ending),
-    }
+    on_its_cluster(&args.file, args.embedded.as_ref(), |topology, stopped| look(args, topology, stopped))
 }
 
 fn look(args: &Args, topology: &Topology, stopped: &dyn Fn() -> bool) -> Result<ExitCode, Ending> {

@@ -8,6 +8,7 @@ use super::explained::Passage;
 use super::sample::Sample;
 use super::search::{Hit, Kind, Place, Search};
 use super::values::{Part, Shortest, Value};
+use crate::telemetry::thousands;
 
 /// What a whole search came to.
 pub struct Report<'a> {
@@ -118,7 +119,7 @@ impl Report<'_> {
 
     fn values(&self) -> String {
         let values = &self.sample.values;
-        let mut text = format!("{} to look for", group(values.len() as u64));
+        let mut text = format!("{} to look for", thousands(values.len() as u64));
         let mut by_part: BTreeMap<String, usize> = BTreeMap::new();
         for value in &values.all {
             *by_part.entry(part(&value.origin.part)).or_default() += 1;
@@ -129,11 +130,11 @@ impl Report<'_> {
         text += &format!(" ({}{})", shown.join(", "), if parts.len() > 6 { ", …" } else { "" });
         let Shortest { text: short, digits } = self.shortest;
         if values.too_short() > 0 {
-            let left = group(values.too_short() as u64);
+            let left = thousands(values.too_short() as u64);
             text += &format!("; {left} too short (under {short} characters, numbers under {digits})");
         }
         if self.sample.kept > 0 {
-            text += &format!("; {} that their rule leaves whole", group(self.sample.kept as u64));
+            text += &format!("; {} that their rule leaves whole", thousands(self.sample.kept as u64));
         }
         if self.sample.is_full {
             text += "; there are more (--values)";
@@ -218,18 +219,5 @@ fn count(number: u64, what: &str) -> String {
 }
 
 fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", group(number), if number == 1 { one } else { many })
-}
-
-/// 1234567 as 1,234,567.
-fn group(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::log::{Client, Outgoing, TopicInfo};
+use crate::telemetry::thousands;
 use crate::topology::{check_topic_name, duration};
 
 use super::cluster_arg::{ClusterArg, Connection, Ending};
@@ -337,15 +338,7 @@ impl Progress {
 
 /// `1 record`, `1,234 records`.
 fn counted(number: u64, what: &str) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{text} {what}{}", if number == 1 { "" } else { "s" })
+    format!("{} {what}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

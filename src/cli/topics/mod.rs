@@ -62,7 +62,16 @@ pub struct Args {
 
 pub fn run(command: &TopicsCommand) -> ExitCode {
     let TopicsCommand::Create(args) = command;
-    let topology = match topology(&args.file, args.embedded.as_ref()) {
+    on_its_cluster(&args.file, args.embedded.as_ref(), |topology, stopped| create(args, topology, stopped))
+}
+
+/// For commands about a topology's topics: the topology, and whether a signal wants an end.
+pub(super) fn on_its_cluster(
+    file: &FileFlag,
+    embedded: Option<&Option<PathBuf>>,
+    work: impl FnOnce(&Topology, &dyn Fn() -> bool) -> Result<ExitCode, Ending>,
+) -> ExitCode {
+    let topology = match topology(file, embedded) {
         Ok(topology) => topology,
         Err(code) => return code,
     };
@@ -73,14 +82,14 @@ pub fn run(command: &TopicsCommand) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match create(args, &topology, &|| stop.load(Ordering::SeqCst)) {
+    match work(&topology, &|| stop.load(Ordering::SeqCst)) {
         Ok(code) => code,
         Err(ending) => exit(&ending),
     }
 }
 
 /// Where the log is must be known, and every name; secrets need not.
-pub(super) fn topology(file: &FileFlag, embedded: Option<&Option<PathBuf>>) -> Result<Topology, ExitCode> {
+fn topology(file: &FileFlag, embedded: Option<&Option<PathBuf>>) -> Result<Topology, ExitCode> {
     let mode = if embedded.is_some() { Mode::ConnectEmbedded } else { Mode::Connect };
     let mut loaded = load(file.path(), mode)?;
     if let Some(Some(path)) = embedded {
