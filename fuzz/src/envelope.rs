@@ -58,9 +58,8 @@ fn told(change: &Change<'_>) -> Told {
 /// None: a bad record.
 fn meaning(top: &Node<'_>) -> Option<Meaning> {
     let fields = fields(top)?;
-    if fields.get("op").is_none()
-        && let (Some(_), Some(payload)) = (fields.get("schema"), fields.get("payload"))
-    {
+    // Null counts here: what has the two members is a schema around an envelope, whatever they are.
+    if let (None, Some(_), Some(payload)) = (fields.any("op"), fields.any("schema"), fields.any("payload")) {
         return if payload.is_null() { Some(Meaning::Skip(Skip::Tombstone)) } else { of_change(payload) };
     }
     of_change(top)
@@ -137,10 +136,13 @@ impl<'a> Fields<'a> {
         members.map(|(name, value)| Some((name.text()??, value))).collect::<Option<_>>().map(Self)
     }
 
-    /// Null is as good as nothing, except where an envelope is told from a schema around one.
+    fn any(&self, name: &str) -> Option<&'a Node<'a>> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    }
+
+    /// Null is as good as nothing.
     fn get(&self, name: &str) -> Option<&'a Node<'a>> {
-        let found = self.0.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
-        found.filter(|node| !node.is_null() || matches!(name, "op" | "schema" | "payload"))
+        self.any(name).filter(|node| !node.is_null())
     }
 
     fn are_unique(&self) -> bool {

@@ -33,6 +33,18 @@ fn near_secrets(name: &str) -> bool {
 pub(super) fn show_tree(out: &mut Diagnostics, node: &Node) {
     show_words(out, node);
     hide_secrets(out, node);
+    hide_unknown_sections(out, node);
+}
+
+/// A section of a name that nobody knows may be `secrets` under more slips than [`near_secrets`] sees through.
+fn hide_unknown_sections(out: &mut Diagnostics, root: &Node) {
+    let Value::Map(sections) = &root.value else { return };
+    for section in sections {
+        let known = KNOWN.contains(&section.key.as_str()) || HARMLESS.contains(&section.key.as_str());
+        if !known && !matches!(section.value.value, Value::Scalar { .. }) {
+            hide_all(out, &section.value);
+        }
+    }
 }
 
 fn show_words(out: &mut Diagnostics, node: &Node) {
@@ -128,6 +140,9 @@ pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
         _ => out.hide(node.defined),
     }
 }
+
+/// Sections that hold secrets in some of their places, which [`hide_secrets`] knows.
+const KNOWN: [&str; 3] = ["kafka", "secrets", "topology"];
 
 /// Sections whose values are no secrets, unless a word says so.
 const HARMLESS: [&str; 15] = [
@@ -245,7 +260,8 @@ mod tests {
         let text = "secrets:\n  pii: CANARY\n  multi: |\n    CANARY\n    CANARY2\n  ref: ${NAME}\n  def: ${X:-CANARY}\n  CANARY:\n\
                     kafka: {bootstrap.servers: shown, sasl.password: 'CANARY', ssl.key.pem: \"CANARY\n  CANARY\"}\n\
                     sercets: {pii: CANARY}\nsalt: [CANARY, {CANARY: CANARY}]\nstate: s\n\
-                    x: &a shown2\ny: &b CANARY\npassword: *b\nfields: {password: drop}\nlist: [{secret: pii, token: CANARY}]\n";
+                    x: &a shown2\ny: &b CANARY\npassword: *b\nsecrF 0s: {pii: CANARY}\nsecuurytes: [CANARY]\n\
+                    streams: {fields: {password: drop}, list: [{secret: pii, token: CANARY}]}\n";
         let root = yaml::parse(text, 0).root.unwrap();
         let all = shown(text, |out| show_tree(out, &root));
         assert!(!all.contains("CANARY"), "{all}");
