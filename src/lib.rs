@@ -5,6 +5,7 @@
 //! - [`cli`]: one file a command
 //! - [`engine`]: instance → worker → task, and the commit cycle
 //! - [`topology`]: topology.yaml → a checked topology, or every error in it
+//! - [`connectors`]: other systems, a folder each
 //! - [`operators`]: the steps of a stream: dedup, mask
 //! - [`store`]: state: overlay over RocksDB, changelog, restore
 //! - [`record`]: what flows: records, changes, rows, positions
@@ -12,6 +13,7 @@
 //! - [`telemetry`]: metrics, health, logs
 
 pub mod cli;
+pub mod connectors;
 pub mod engine;
 pub mod log;
 pub mod operators;

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 /// Each room and those it may import from.
-const ROOMS: [(&str, &[&str]); 8] = [
-    ("cli", &["engine", "topology", "operators", "store", "record", "log", "telemetry"]),
-    ("engine", &["topology", "operators", "store", "record", "log", "telemetry"]),
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("cli", &["engine", "topology", "connectors", "operators", "store", "record", "log", "telemetry"]),
+    ("engine", &["topology", "connectors", "operators", "store", "record", "log", "telemetry"]),
     // A step's own file defines its configuration; the topology holds it.
-    ("topology", &["operators", "store", "record", "telemetry"]),
+    ("topology", &["connectors", "operators", "store", "record", "telemetry"]),
+    ("connectors", &["record", "telemetry"]),
     ("operators", &["store", "record", "telemetry"]),
     ("store", &["record", "telemetry"]),
     ("log", &["record", "telemetry"]),

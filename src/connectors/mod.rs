@@ -1,0 +1,3 @@
+//! Other systems, a folder each: how to speak to them, and what they hold. They know neither the log nor the engine.
+
+pub mod clickhouse;
