@@ -12,7 +12,8 @@ LARGEST = 1 << 20
 
 
 def checksum(data):
-    return struct.pack("<QQ", *divmod(CityHash128(data), 1 << 64)[::-1])
+    # The pair's first number is the upper half of what the package makes of it.
+    return struct.pack("<QQ", *divmod(CityHash128(data), 1 << 64))
 
 
 def compress(data):

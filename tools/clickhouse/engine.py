@@ -79,11 +79,13 @@ class Engine:
     def _prepare(self, one, request):
         """USE and SET: as with a server they come before what the statement's own SETTINGS say."""
         if request.database():
-            one.query("USE `" + request.database().replace("\\", "\\\\").replace("`", "\\`") + "`")
+            name = request.database().replace("\\", "\\\\").replace("`", "\\`")
+            one.query(f"USE `{name}`".encode(errors="surrogateescape"))
         values = AS_A_SERVER | request.settings | {f"param_{name}": value for name, value in request.values.items()}
         if request.readonly:
             values.setdefault("readonly", "2")
-        one.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in values.items()))
+        assignments = ", ".join(f"{name} = {quoted(value)}" for name, value in values.items())
+        one.query(f"SET {assignments}".encode(errors="surrogateescape"))
 
     def _query(self, one, text, default_format):
         answer = one.query(text, default_format)

@@ -1,6 +1,7 @@
 """ClickHouse's HTTP protocol: what a request says, and what an answer looks like."""
 
 import base64
+import email
 import gzip
 import http
 import json
@@ -90,12 +91,31 @@ def line(file):
     return text
 
 
+def form(headers, body):
+    """Fields of a form: parameters as those of the address."""
+    fields = {}
+    head = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
+    for part in email.message_from_bytes(head + body).walk():
+        if part.is_multipart():
+            continue
+        if part.get_filename() is not None:
+            raise Refused(48, "External tables are not possible here")
+        name = part.get_param("name", header="Content-Disposition")
+        fields[name] = part.get_payload(decode=True).decode(errors="surrogateescape")
+    return fields
+
+
 class Request:
     def __init__(self, method, target, headers, body):
         self.headers = headers
         url = urllib.parse.urlsplit(target)
         self.path = url.path
-        self.parameters = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
+        # Bytes that are no UTF-8 stay what they are.
+        parameters = urllib.parse.parse_qsl(url.query, keep_blank_values=True, errors="surrogateescape")
+        self.parameters = dict(parameters)
+        if headers.get_content_type() == "multipart/form-data":
+            self.parameters |= form(headers, body)
+            body = b""
         self.settings = {
             name: value
             for name, value in self.parameters.items()

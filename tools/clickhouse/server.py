@@ -9,7 +9,7 @@ Merge trees, formats, types, settings, deduplication and error codes are the eng
 - no sessions: every statement has a fresh one, whatever `session_id` says; no temporary tables;
 - `async_insert` changes nothing: rows are stored when the answer goes out;
 - no Replicated tables, no Keeper, no clusters, no native protocol, no TLS;
-- no INSERT … SELECT … FROM input(), no external tables in multipart bodies, one statement a request.
+- no INSERT … SELECT … FROM input(), no external tables in forms, one statement a request.
 
 Beside the protocol, for tests:
 
