@@ -3,10 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::ClickHouse;
-use crate::support::http::Reply;
+use crate::support::http::{Reply, head};
+use crate::support::{ClickHouse, DEADLINE, wait_until};
 
 fn with_table() -> ClickHouse {
     let clickhouse = ClickHouse::start();
@@ -70,9 +70,7 @@ fn a_reply_is_cut_in_its_middle() {
     assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
     clickhouse.arm(&json!({"do": "cut_reply"}));
     let mut connection = clickhouse.connect().expect("a connection");
-    connection
-        .send(&crate::support::http::head("POST", "/", &[("Content-Length", &sql.len().to_string())]))
-        .expect("a head");
+    connection.send(&head("POST", "/", &[("Content-Length", &sql.len().to_string())])).expect("a head");
     connection.send(sql).expect("a body");
     let bytes = connection.rest().expect("what comes");
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -95,32 +93,52 @@ fn an_error_is_answered_without_or_with_the_rows_in() {
 }
 
 #[test]
-fn an_answer_or_an_execution_is_held_back() {
+fn an_answer_or_an_execution_is_held_until_all_is_disarmed() {
     let clickhouse = with_table();
     for (before, stored) in [(false, 10), (true, 0)] {
         clickhouse.query("TRUNCATE TABLE orders");
-        clickhouse.arm(&json!({"do": "delay", "ms": 3000, "before": before, "when": "insert"}));
+        let fired = clickhouse.faults()["fired"].as_array().map(Vec::len);
+        clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "before": before, "when": "insert"}));
         std::thread::scope(|scope| {
-            let begun = Instant::now();
-            let inserting = scope.spawn(|| insert(&clickhouse, &format!("{before}")).expect("an answer"));
-            // Others are served meanwhile. The fault has fired when it says so, and what it holds is not yet over.
-            let fired =
-                |faults: Value| faults["fired"].as_array().is_some_and(|fired| fired.len() == 1 + usize::from(before));
-            crate::support::wait_until(Duration::from_secs(2), "the fault to fire", || {
-                fired(clickhouse.faults()).then_some(())
+            let inserting = scope.spawn(|| insert(&clickhouse, &format!("{before}")));
+            // Others are served meanwhile.
+            wait_until(DEADLINE, "the fault to fire", || {
+                (clickhouse.faults()["fired"].as_array().map(Vec::len) > fired).then_some(())
             });
-            if !before {
-                crate::support::wait_until(Duration::from_secs(2), "the rows", || {
-                    (clickhouse.count("orders") == stored).then_some(())
-                });
-            }
-            assert_eq!(clickhouse.count("orders"), stored, "while it is held, before: {before}");
-            assert!(begun.elapsed() < Duration::from_secs(3), "too slow a machine to tell");
-            assert_eq!(inserting.join().expect("a thread").status, 200);
-            assert!(begun.elapsed() >= Duration::from_secs(3));
+            wait_until(DEADLINE, "the rows", || (clickhouse.count("orders") == stored).then_some(()));
+            assert!(!inserting.is_finished());
+            clickhouse.disarm();
+            assert_eq!(inserting.join().expect("a thread").expect("an answer").status, 200);
         });
         assert_eq!(clickhouse.count("orders"), 10, "before: {before}");
     }
+}
+
+#[test]
+fn what_is_held_goes_on_after_its_time() {
+    let clickhouse = ClickHouse::start();
+    for before in [false, true] {
+        clickhouse.arm(&json!({"do": "delay", "ms": 200, "before": before}));
+        let begun = Instant::now();
+        assert_eq!(clickhouse.value("SELECT 1"), json!(1));
+        assert!(begun.elapsed() >= Duration::from_millis(200), "before: {before}");
+    }
+}
+
+/// An insert whose client has given up is executed all the same, and late: what a writer must be fenced against.
+#[test]
+fn an_insert_that_is_held_outlives_its_client() {
+    let clickhouse = with_table();
+    clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "before": true, "when": "insert"}));
+    let mut gone = clickhouse.connect().expect("a connection");
+    let body = b"INSERT INTO orders VALUES (7)";
+    gone.send(&head("POST", "/", &[("Content-Length", &body.len().to_string())])).expect("a head");
+    gone.send(body).expect("a body");
+    wait_until(DEADLINE, "the fault to fire", || (clickhouse.faults()["fired"] != json!([])).then_some(()));
+    drop(gone);
+    assert_eq!(clickhouse.count("orders"), 0);
+    clickhouse.disarm();
+    wait_until(DEADLINE, "the late rows", || (clickhouse.count("orders") == 1).then_some(()));
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! What it has stored outlives it; it ends when it is asked, and shares its directory with none.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::broker::free_port;
 use crate::support::{ClickHouse, Dir};
+
+fn repository(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
 
 fn with_table() -> ClickHouse {
     let clickhouse = ClickHouse::start();
@@ -80,16 +85,12 @@ fn everything_it_writes_lies_below_its_directory() {
     let script = fs::read_to_string(clickhouse.path().join("script.log")).expect("a log");
     assert_eq!(script, "");
     // Nor does running it leave compiled Python beside its files.
-    assert!(!concat_path("tools/clickhouse/__pycache__").exists());
-}
-
-fn concat_path(name: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    assert!(!repository("tools/clickhouse/__pycache__").exists());
 }
 
 #[test]
 fn a_wrong_call_explains_itself() {
-    let out = Command::new(concat_path("tools/clickhouse-server")).arg("here").output().expect("the script");
+    let out = Command::new(repository("tools/clickhouse-server")).arg("here").output().expect("the script");
     let why = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(!out.status.success() && why.contains("usage: tools/clickhouse-server PORT DIR"), "{why}");
 }

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 from protocol import Lost, Refused
 
@@ -21,7 +20,7 @@ class Fault:
             cut_reply: executed, and the connection closes in the middle of the answer;
             kill_before, kill_after: SIGKILL of this process before or after the statement is executed;
             error: the exception `code`, not executed; executed all the same with "before": false;
-            delay: executed, and the answer held for `ms`; the execution held with "before": true
+            delay: executed, and the answer held for `ms` or until all is disarmed; with "before": true the execution
     when    insert, query (what is no insert), any
     match   a part of the statement's text or of its settings, as name=value
     skip    so many matching statements go by before it
@@ -35,6 +34,7 @@ class Fault:
         if unknown:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
         self.__dict__.update(FIELDS | fields)
+        self.released = threading.Event()
         if self.before is None:
             self.before = self.do == "error"
         for name, known in (("do", DO), ("when", WHEN)):
@@ -75,7 +75,10 @@ class Fault:
         if self.do == "error":
             raise Refused(self.code, "A fault that was armed.")
         if self.do == "delay":
-            time.sleep(self.ms / 1000)
+            self.released.wait(self.ms / 1000)
+
+    def told(self):
+        return {name: getattr(self, name) for name in ("do", *FIELDS)}
 
 
 class Faults:
@@ -90,7 +93,10 @@ class Faults:
             self._armed += new
 
     def disarm(self):
+        """Lets go of what is held, too."""
         with self._lock:
+            for fault in self._armed:
+                fault.released.set()
             self._armed.clear()
 
     def next(self, statement, settings):
@@ -108,4 +114,4 @@ class Faults:
 
     def told(self):
         with self._lock:
-            return {"armed": [vars(fault) for fault in self._armed if fault.times], "fired": list(self._fired)}
+            return {"armed": [fault.told() for fault in self._armed if fault.times], "fired": list(self._fired)}

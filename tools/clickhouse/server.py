@@ -15,7 +15,7 @@ Beside the protocol, for tests:
 
     POST /_fault        arms a fault, or a list of them: see faults.py
     GET /_fault         {"armed": […], "fired": […]}
-    DELETE /_fault      disarms all
+    DELETE /_fault      disarms all, and lets go of what is held
     GET /_queries       {"queries": 7, "inserts": 3}: statements that the engine was given, and how many were inserts
 
 Faults and counts are in memory: a new process starts without.
