@@ -119,7 +119,7 @@ impl ClickHouse {
         Connection::to(self.port)
     }
 
-    // --- faults: tools/clickhouse/faults.py says what each does --------------------------------------------------------
+    // --- faults: tools/clickhouse/faults.py says what each does ----------------------------------------------------
 
     /// Arms one fault, or a list of them.
     #[track_caller]
