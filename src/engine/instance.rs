@@ -104,7 +104,8 @@ impl Instance {
         }
         for (place, sink) in topology.sinks.iter().enumerate() {
             let worker = self.sink_worker(workers + place, sink)?;
-            threads.push(self.thread(&tell, workers + place, format!("sink-{}", sink.name), move || drive_sink(worker))?);
+            threads
+                .push(self.thread(&tell, workers + place, format!("sink-{}", sink.name), move || drive_sink(worker))?);
         }
         drop(tell);
         self.retire_workers();
@@ -313,7 +314,9 @@ fn first_survey(
     };
     while !stop() {
         match Catalog::survey(topology, log.admin()) {
-            Ok(catalog) if catalog.sources.is_empty() && !topology.streams.is_empty() => say(&no_sources(topology, &catalog)),
+            Ok(catalog) if catalog.sources.is_empty() && !topology.streams.is_empty() => {
+                say(&no_sources(topology, &catalog))
+            }
             Ok(catalog) => {
                 for topic in &catalog.missing {
                     tracing::warn!(topic, "the source topic does not exist yet; it joins when it does");

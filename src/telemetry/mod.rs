@@ -21,7 +21,8 @@ pub use health::{Health, WorkerHealth, thousands};
 pub use http::{Server, serve};
 pub use logging::LogFormat;
 pub use metrics::{
-    InsertOutcome, Known, Metrics, Outcome, PartitionMetrics, Rebalance, RestoreMetrics, StoreMetrics, TaskMetrics, TaskState,
+    InsertOutcome, Known, Metrics, Outcome, PartitionMetrics, Rebalance, RestoreMetrics, StoreMetrics, TaskMetrics,
+    TaskState,
 };
 pub use sink::SinkMetrics;
 pub use stream::StreamMetrics;

@@ -176,7 +176,8 @@ impl Topology {
 
     /// Topics of dead letters: nobody's rows.
     fn letters(&self) -> impl Iterator<Item = &str> {
-        let each = self.streams.iter().map(|stream| &stream.on_error).chain(self.sinks.iter().map(|sink| &sink.on_error));
+        let each =
+            self.streams.iter().map(|stream| &stream.on_error).chain(self.sinks.iter().map(|sink| &sink.on_error));
         each.filter_map(|on_error| match on_error {
             OnError::DeadLetter { topic } => Some(topic.as_str()),
             OnError::Fail | OnError::Skip => None,
@@ -229,7 +230,9 @@ impl Sink {
             Source::Topics(topics) => topics.clone(),
             Source::Pattern(regex) => {
                 let rows = |topic: &&String| {
-                    regex.is_match(topic) && !topology.is_internal(topic) && topology.letters().all(|letters| letters != *topic)
+                    regex.is_match(topic)
+                        && !topology.is_internal(topic)
+                        && topology.letters().all(|letters| letters != *topic)
                 };
                 existing.iter().filter(rows).cloned().collect()
             }

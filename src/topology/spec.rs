@@ -254,12 +254,7 @@ fn read_streams(reader: &mut Reader<'_>, top: Fields<'_>, on_error: &OnErrorAt) 
 }
 
 /// The sinks, and whether that is all of them.
-fn read_sinks(
-    reader: &mut Reader<'_>,
-    top: Fields<'_>,
-    on_error: &OnErrorAt,
-    drafts: &[Draft],
-) -> (Vec<Sink>, bool) {
+fn read_sinks(reader: &mut Reader<'_>, top: Fields<'_>, on_error: &OnErrorAt, drafts: &[Draft]) -> (Vec<Sink>, bool) {
     let Some(section) = top.get("sinks") else { return (Vec::new(), true) };
     let entries = reader.map(&section.value, section.key_span, "`sinks`").unwrap_or_default();
     let sinks: Vec<_> = entries.iter().filter_map(|entry| sink::read(reader, entry, on_error, drafts)).collect();

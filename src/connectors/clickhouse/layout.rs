@@ -193,12 +193,16 @@ mod tests {
 
     #[test]
     fn bad_rows_say_why_and_nothing_of_themselves() {
-        let said = |row: &[u8]| match parse(Some(row)).map_err(Misfit::Bad).and_then(|row| layout().write(row, &mut vec![])) {
-            Err(Misfit::Bad(bad)) => bad.to_string(),
-            other => panic!("{other:?}"),
-        };
+        let said =
+            |row: &[u8]| match parse(Some(row)).map_err(Misfit::Bad).and_then(|row| layout().write(row, &mut vec![])) {
+                Err(Misfit::Bad(bad)) => bad.to_string(),
+                other => panic!("{other:?}"),
+            };
         for (row, want) in [
-            (&br#"{"id":700,"n\u00e9":"secret","left":1,"_deleted":0}"#[..], "column_misfit: column `id`: a number that UInt8"),
+            (
+                &br#"{"id":700,"n\u00e9":"secret","left":1,"_deleted":0}"#[..],
+                "column_misfit: column `id`: a number that UInt8",
+            ),
             (br#"{"id":null,"n\u00e9":"secret","left":1,"_deleted":0}"#, "column_misfit: column `id`: null"),
             (br#"{"id":1,"n\u00e9":"secret","left":1,"_deleted":0,"id":2}"#, "duplicate_field: the row has `id` twice"),
             (b"[1]", "not_row: the value is an array, not a row"),

@@ -33,7 +33,10 @@ pub enum Dedup {
 pub enum Refusal {
     Bad(BadRecord),
     /// Columns that it does not have, or whose types are not written to; said to people.
-    Table { said: String, missing: Vec<(String, &'static str)> },
+    Table {
+        said: String,
+        missing: Vec<(String, &'static str)>,
+    },
 }
 
 impl From<BadRecord> for Refusal {
@@ -75,10 +78,16 @@ impl Table {
             Dedup::None(_) if self.is_merge_tree() && !self.is_replicated() => 0,
             _ => return Ok(()),
         };
-        let sql = format!("ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = {window}", self.quoted());
+        let sql =
+            format!("ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = {window}", self.quoted());
         match server.command(&sql) {
             Ok(()) => {
-                tracing::info!(table = self.full_name(), from = kept, to = window, "its deduplication window was widened");
+                tracing::info!(
+                    table = self.full_name(),
+                    from = kept,
+                    to = window,
+                    "its deduplication window was widened"
+                );
                 self.dedup = Dedup::Window(window);
                 Ok(())
             }
@@ -132,7 +141,12 @@ impl Table {
             return Ok(Layout::new(columns));
         }
         let lacks = missing.iter().map(|(name, ty)| {
-            format!("it has no column {}: ALTER TABLE {} ADD COLUMN {} {ty}", json::shown(name), self.quoted(), quoted(name))
+            format!(
+                "it has no column {}: ALTER TABLE {} ADD COLUMN {} {ty}",
+                json::shown(name),
+                self.quoted(),
+                quoted(name)
+            )
         });
         let said = lacks.chain(unsupported).collect::<Vec<_>>().join("; ");
         Err(Refusal::Table { said: format!("table {}: {said}", self.full_name()), missing })
@@ -150,7 +164,8 @@ impl Table {
         match layout.written() == planned {
             true => Ok(layout),
             false => {
-                let said = format!("table {} does not have the columns any more: {}", self.full_name(), planned.join(", "));
+                let said =
+                    format!("table {} does not have the columns any more: {}", self.full_name(), planned.join(", "));
                 Err(Refusal::Table { said, missing: Vec::new() })
             }
         }
@@ -160,7 +175,12 @@ impl Table {
         for (name, ty) in columns {
             let sql = format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {ty}", self.quoted(), quoted(name));
             server.command(&sql)?;
-            tracing::warn!(table = self.full_name(), column = name, r#type = ty, "a column was added, because rows have it");
+            tracing::warn!(
+                table = self.full_name(),
+                column = name,
+                r#type = ty,
+                "a column was added, because rows have it"
+            );
         }
         Ok(())
     }
@@ -168,7 +188,8 @@ impl Table {
 
 /// The types that missing columns would have, by their first values. One that is null tells nothing; it may come later.
 fn suited(row: &str, missing: Vec<String>, unknown: UnknownColumns) -> Vec<(String, &'static str)> {
-    let value = |name: &str| json::members(row).flatten().find(|member| member.is_named(name)).map_or("null", |m| m.value);
+    let value =
+        |name: &str| json::members(row).flatten().find(|member| member.is_named(name)).map_or("null", |m| m.value);
     let ty = |value: &str| match Kind::of(value) {
         Kind::Null if unknown == UnknownColumns::Add => None,
         Kind::Number if value.parse::<i64>().is_ok() => Some("Nullable(Int64)"),
@@ -184,8 +205,7 @@ fn dedup(server: &dyn Server, engine: &str, definition: &str) -> Result<Dedup, T
         return Ok(Dedup::None(format!("its engine {engine} knows no deduplication")));
     }
     let replicated = engine.starts_with("Replicated") || engine.starts_with("Shared");
-    let setting =
-        if replicated { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" };
+    let setting = if replicated { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" };
     let own = definition
         .rsplit_once(setting)
         .and_then(|(_, rest)| rest.trim_start_matches([' ', '=']).split(|c: char| !c.is_ascii_digit()).next())

@@ -238,13 +238,7 @@ fn f32_named(text: &str) -> Option<f32> {
     f64_named(text).map(|f| f as f32)
 }
 
-fn enumerated(
-    bytes: usize,
-    values: &[(String, i16)],
-    kind: Kind,
-    value: &str,
-    out: &mut Vec<u8>,
-) -> Result<(), Fault> {
+fn enumerated(bytes: usize, values: &[(String, i16)], kind: Kind, value: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let text = text(kind, value)?;
     let found = match kind {
         Kind::Text => values.iter().find(|(name, _)| *name == text),
@@ -294,9 +288,11 @@ fn day(kind: Kind, value: &str, range: std::ops::RangeInclusive<i64>) -> Result<
 /// Since 1970, in units of `10^-scale` seconds. Of a number nobody knows the unit: Debezium has three.
 fn ticks(kind: Kind, value: &str, scale: u32) -> Result<i64, Fault> {
     if kind == Kind::Number {
-        return Err("a number where a time belongs, and its unit is not known; set the connector's time.precision.mode to \
+        return Err(
+            "a number where a time belongs, and its unit is not known; set the connector's time.precision.mode to \
                     isostring, or make the column an integer"
-            .into());
+                .into(),
+        );
     }
     let text = quoted(kind, value)?;
     let moment = times::moment(&text).ok_or("text that is no time")?;

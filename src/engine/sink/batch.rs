@@ -1,5 +1,6 @@
 //! The rows of one insert, as they are collected.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ pub struct Batch {
     rows: Vec<Row>,
     body: Vec<u8>,
     excluded: Vec<i64>,
-    /// Those of the excluded that went by `on_error`.
+    /// Those of the excluded that go by `on_error` with its plan.
     pub bad: Vec<Bad>,
     /// The first offset beyond what it has seen.
     pub next: i64,
@@ -79,10 +80,15 @@ impl Batch {
         Ok(())
     }
 
+    /// A record that has gone by `on_error` already.
+    pub fn leave_out(&mut self, offset: i64) {
+        self.next = offset + 1;
+        self.excluded.push(offset);
+    }
+
     /// A record that is no row.
     pub fn exclude(&mut self, bad: Bad) {
-        self.next = bad.offset + 1;
-        self.excluded.push(bad.offset);
+        self.leave_out(bad.offset);
         self.bad.push(bad);
     }
 
@@ -148,7 +154,7 @@ impl Batch {
     }
 
     /// What is written about it. Of one without rows: that there is nothing to do.
-    pub fn plan(&self, scope: &str, tp: &TopicPartition, topic_id: &TopicId) -> Plan {
+    pub fn plan(&self, scope: &str, tp: &TopicPartition, topic_id: &TopicId, told: &BTreeSet<i64>) -> Plan {
         let (first, last) = (self.first().unwrap_or(self.next), self.last().unwrap_or(self.next - 1));
         let (hash, topic_id) = (self.hash(), plan::hex(topic_id));
         let target = self.target.as_ref();
@@ -163,7 +169,8 @@ impl Batch {
             last,
             next: self.next,
             rows: self.rows.len() as u64,
-            excluded: self.excluded.iter().copied().filter(|at| (first..=last).contains(at)).collect(),
+            excluded: self.excluded.iter().copied().filter(|at| *at >= first).collect(),
+            told: told.iter().copied().filter(|at| *at >= self.next).collect(),
             hash,
             table: target.map(|target| target.table.full_name()).unwrap_or_default(),
             columns: target.map(|target| target.columns.to_vec()).unwrap_or_default(),
@@ -200,13 +207,16 @@ mod tests {
     #[test]
     fn halves_hold_what_the_whole_held() {
         let tp = TopicPartition::new("t", 0);
-        let whole = batch(3..30).plan("s", &tp, &[1; 16]);
+        let whole = batch(3..30).plan("s", &tp, &[1; 16], &BTreeSet::new());
         assert_eq!((whole.first, whole.last, whole.next, whole.rows), (3, 29, 30, 22));
         assert_eq!(whole.excluded, [5, 10, 15, 20, 25]);
         let (a, b) = batch(3..30).split().ok().unwrap();
-        let (body, offsets) = ([a.body(), b.body()].concat(), [&a, &b].map(|x| x.rows.iter().map(|r| r.offset).collect::<Vec<_>>()).concat());
+        let (body, offsets) = (
+            [a.body(), b.body()].concat(),
+            [&a, &b].map(|x| x.rows.iter().map(|r| r.offset).collect::<Vec<_>>()).concat(),
+        );
         assert_eq!((body, offsets.len()), (batch(3..30).body, 22));
-        let (a, b) = (a.plan("s", &tp, &[1; 16]), b.plan("s", &tp, &[1; 16]));
+        let (a, b) = (a.plan("s", &tp, &[1; 16], &BTreeSet::new()), b.plan("s", &tp, &[1; 16]));
         assert_eq!((a.first, b.last, b.next, a.rows + b.rows), (3, 29, 30, 22));
         assert!(a.next == b.first && a.last < b.first && a.token != b.token && a.token != whole.token);
         assert_eq!([a.excluded, b.excluded].concat(), [5, 10, 15, 20, 25]);
@@ -227,7 +237,7 @@ mod tests {
     fn one_without_rows_has_nothing_to_do() {
         let mut empty = Batch::new(7, Instant::now());
         empty.exclude(bad(7));
-        let plan = empty.plan("s", &TopicPartition::new("t", 0), &[1; 16]);
+        let plan = empty.plan("s", &TopicPartition::new("t", 0), &[1; 16], &BTreeSet::new());
         assert!(!plan.open && plan.rows == 0 && plan.next == 8);
         let left = batch(3..4).without_its_row(bad(3));
         assert_eq!((left.rows(), left.next, left.bad.len()), (0, 4, 1));

@@ -50,7 +50,7 @@ impl Worker {
             }
             match task.sealed.pop_front_if(|_| !stopping) {
                 Some(batch) => {
-                    let plan = batch.plan(&scope, &tp, &task.topic_id);
+                    let plan = batch.plan(&scope, &tp, &task.topic_id, &task.told);
                     changes.push(Change::Plan { tp, plan, batch });
                 }
                 None => {
@@ -131,8 +131,13 @@ impl Worker {
             let Some(task) = self.tasks.get_mut(tp) else { continue };
             task.committed = plan.next;
             match change {
-                Change::Plan { plan, batch, .. } => {
-                    batch.bad.iter().for_each(|bad| self.metrics.bad(bad.reason));
+                Change::Plan { plan, mut batch, .. } => {
+                    for bad in batch.bad.drain(..) {
+                        self.metrics.bad(bad.reason);
+                        task.told.insert(bad.offset);
+                    }
+                    // Nothing before it is read again.
+                    task.told = task.told.split_off(&plan.first.min(plan.next));
                     task.done = None;
                     task.planned = plan.open.then(|| Planned::new(plan, batch, now, false));
                 }

@@ -131,6 +131,9 @@ impl Worker {
         }
         let table = self.sink.table_for(&tp.topic).unwrap_or_default();
         let mut task = Task::new(tp.clone(), info.id, table, start, self.limits());
+        if let Some(plan) = ours.as_ref().filter(|plan| plan.next == start) {
+            task.told.extend(&plan.told);
+        }
         match ours {
             Some(plan) if plan.open && plan.next == start => {
                 if plan.first < bounds.start {
@@ -138,6 +141,8 @@ impl Worker {
                 }
                 task.repeat(plan);
             }
+            // For whoever looks at the group's lag.
+            Some(plan) if committed.is_none() => task.done = Some((plan, self.shared.clock.now())),
             Some(plan) if plan.open => tracing::warn!(source = %tp, offset = start, planned = plan.next,
                 "the group's offset was set since an insert was planned: it is not repeated"),
             _ => {}

@@ -21,8 +21,10 @@ pub struct Plan {
     /// The offset that is committed with it: the first that no plan holds yet.
     pub next: i64,
     pub rows: u64,
-    /// Offsets between first and last whose records are no rows of it.
+    /// Offsets from the first row up to `next` whose records are no rows of it.
     pub excluded: Vec<i64>,
+    /// Offsets from `next` on whose records have gone by `on_error` already: an earlier plan that held them was cut or withdrawn.
+    pub told: Vec<i64>,
     /// Of the offsets and of what is inserted.
     pub hash: String,
     pub table: String,
@@ -94,6 +96,7 @@ mod tests {
             next: 21,
             rows: 9,
             excluded: vec![15],
+            told: vec![22],
             hash: hash(&[("id".into(), "UInt64".into())], [10].into_iter(), b"x"),
             table: "d.t".into(),
             columns: vec![("id".into(), "UInt64".into())],

@@ -1,6 +1,6 @@
 //! What a sink knows of one partition.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub struct Task {
     filling: Option<Batch>,
     pub sealed: VecDeque<Batch>,
     pub planned: Option<Planned>,
+    /// Offsets whose records have gone by `on_error`, and may be read again.
+    pub told: BTreeSet<i64>,
     /// The last plan is in, and the log does not say so yet.
     pub done: Option<(Plan, Instant)>,
     pub held: Option<Held>,
@@ -92,6 +94,7 @@ impl Task {
             filling: None,
             sealed: VecDeque::new(),
             planned: None,
+            told: BTreeSet::new(),
             done: None,
             held: None,
             last_timestamp: None,
@@ -105,6 +108,7 @@ impl Task {
     pub fn repeat(&mut self, plan: Plan) {
         self.position = plan.first;
         self.committed = plan.next;
+        self.told.extend(&plan.excluded);
         self.replay = Some(plan);
     }
 
@@ -114,6 +118,10 @@ impl Task {
             return self.take_again(record, now);
         }
         let taken = match record.value {
+            _ if self.told.contains(&record.offset) => {
+                self.filling(record.offset, now).leave_out(record.offset);
+                Ok(Taken::Done)
+            }
             // Of a compacted topic; rows that were deleted come as rows.
             None => {
                 self.filling(record.offset, now).next = record.offset + 1;
@@ -142,24 +150,21 @@ impl Task {
         self.filling.get_or_insert_with(|| Batch::new(offset, now))
     }
 
-    fn row(
-        &mut self,
-        record: &Record<'_>,
-        row: &str,
-        sink: &Sink,
-        application: &str,
-        now: Instant,
-    ) -> Result<Taken> {
+    fn row(&mut self, record: &Record<'_>, row: &str, sink: &Sink, application: &str, now: Instant) -> Result<Taken> {
         let committed = committed(record);
         match self.filling(record.offset, now).push(record.offset, row, committed) {
             Ok(()) => return Ok(Taken::Done),
-            Err(Misfit::Bad(bad)) => return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done),
+            Err(Misfit::Bad(bad)) => {
+                return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done);
+            }
             Err(Misfit::Layout) => {}
         }
         let Some(table) = &self.table else { return Ok(Taken::Hold("its table is not known".into(), Vec::new())) };
         let target = match table.layout(row, sink.clickhouse.unknown_columns) {
             Ok(layout) => aim(table, layout),
-            Err(Refusal::Bad(bad)) => return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done),
+            Err(Refusal::Bad(bad)) => {
+                return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done);
+            }
             Err(Refusal::Table { said, missing }) => return Ok(Taken::Hold(said, missing)),
         };
         if self.filling.as_ref().is_some_and(|batch| batch.target().is_some()) {
@@ -217,6 +222,9 @@ impl Task {
     fn take_again(&mut self, record: &Record<'_>, now: Instant) -> Result<Taken> {
         let Some(plan) = self.replay.clone() else { return Ok(Taken::Done) };
         if plan.excluded.contains(&record.offset) {
+            if let Some(batch) = &mut self.filling {
+                batch.leave_out(record.offset);
+            }
             self.position = record.offset + 1;
             return Ok(Taken::Done);
         }
@@ -258,6 +266,7 @@ impl Task {
         }
         tracing::info!(source = %self.tp, first = plan.first, last = plan.last, rows = plan.rows, table = plan.table,
             "an insert that may be in already is repeated");
+        plan.excluded.iter().filter(|at| **at > plan.last).for_each(|at| batch.leave_out(*at));
         batch.next = plan.next;
         self.position = plan.next;
         self.replay = None;
@@ -317,6 +326,7 @@ impl Task {
     pub fn withdraw(&mut self, plan: Plan, now: Instant) {
         let (first, mut plan) = (plan.first, Planned::closed(plan));
         plan.next = first;
+        plan.told = self.told.iter().copied().filter(|at| *at >= first).collect();
         self.done = Some((plan, now));
         self.table = None;
     }

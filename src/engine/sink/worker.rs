@@ -193,8 +193,11 @@ impl Worker {
                 Ok(())
             }
             Err(LogError::Restore(text)) => {
-                tracing::warn!(sink = self.sink.name, reason = text,
-                    "the transaction's outcome is unknown: a new producer, and committed offsets decide");
+                tracing::warn!(
+                    sink = self.sink.name,
+                    reason = text,
+                    "the transaction's outcome is unknown: a new producer, and committed offsets decide"
+                );
                 self.failed(now);
                 self.reopen_all();
                 Ok(())
@@ -424,7 +427,8 @@ impl Worker {
         let ready = |task: &&Task| !task.is_ahead() && task.held.as_ref().is_some_and(|held| now >= held.again);
         let Some(tp) = self.tasks.values().find(ready).map(|task| task.tp.clone()) else { return Ok(()) };
         let Some(task) = self.tasks.get_mut(&tp) else { return Ok(()) };
-        let (name, missing) = (task.table_name.clone(), task.held.as_ref().map(|h| h.missing.clone()).unwrap_or_default());
+        let (name, missing) =
+            (task.table_name.clone(), task.held.as_ref().map(|h| h.missing.clone()).unwrap_or_default());
         let before = task.table.clone();
         let found = self.look_at(&name, &missing);
         let Some(task) = self.tasks.get_mut(&tp) else { return Ok(()) };
@@ -466,10 +470,13 @@ impl Worker {
         }
         table.widen(self.server.as_ref(), config.dedup_window).map_err(|trouble| trouble.to_string())?;
         match &table.dedup {
-            Dedup::None(why) if !self.tables.contains_key(name) => tracing::warn!(sink = self.sink.name,
-                table = table.full_name(), why,
+            Dedup::None(why) if !self.tables.contains_key(name) => tracing::warn!(
+                sink = self.sink.name,
+                table = table.full_name(),
+                why,
                 "inserts are not deduplicated: one whose answer is lost may come twice. A ReplacingMergeTree by cdc_lsn shows \
-                 each row once all the same, under FINAL"),
+                 each row once all the same, under FINAL"
+            ),
             _ => {}
         }
         let table = Arc::new(table);
@@ -509,7 +516,9 @@ impl Worker {
             let table = job.table.name.clone();
             let Some(task) = self.tasks.get_mut(&job.tp) else { continue };
             // Its plan may have become another's, and ours again as a new task.
-            let Some(planned) = task.planned.take_if(|p| p.is_under_way() && p.plan.token == job.token) else { continue };
+            let Some(planned) = task.planned.take_if(|p| p.is_under_way() && p.plan.token == job.token) else {
+                continue;
+            };
             match outcome {
                 Outcome::Done => {
                     let wall = self.shared.clock.wall_ms();
@@ -529,7 +538,9 @@ impl Worker {
         // A thread that is gone tells nothing.
         let limit = self.sink.clickhouse.insert_timeout * 2 + Duration::from_secs(60);
         let lost = |task: &&Task| {
-            task.planned.as_ref().is_some_and(|p| p.is_under_way() && p.sent.is_some_and(|at| now.duration_since(at) > limit))
+            task.planned
+                .as_ref()
+                .is_some_and(|p| p.is_under_way() && p.sent.is_some_and(|at| now.duration_since(at) > limit))
         };
         match self.tasks.values().find(lost) {
             Some(task) => Err(LogError::Stop(format!("an insert of {} came to no end; this is a bug", task.tp))),
@@ -550,7 +561,9 @@ impl Worker {
                         task.sealed.push_front(second);
                         task.sealed.push_front(first);
                     }
-                    Err(one) => task.refused(*one, &trouble.to_string(), &self.sink, &self.shared.topology.application)?,
+                    Err(one) => {
+                        task.refused(*one, &trouble.to_string(), &self.sink, &self.shared.topology.application)?
+                    }
                 }
             }
             About::Table if !doubtful => {
@@ -587,14 +600,11 @@ impl Worker {
                 Ok(())
             }
             Event::Revoked { partitions, lost } => self.revoked(partitions, lost, now),
-            Event::OutOfRange(tp) => match self.tasks.get(&tp) {
-                Some(task) => {
-                    let position = task.position;
-                    let bounds = self.shared.log.admin().bounds(&tp)?;
-                    Err(self.out_of_range(&tp, position, bounds.start, bounds.end))
+            Event::OutOfRange(tp) => self.out_of_reach(&tp).inspect_err(|error| {
+                if matches!(error, LogError::Retry(_)) {
+                    self.events.push_back(Event::OutOfRange(tp));
                 }
-                None => Ok(()),
-            },
+            }),
             Event::Unreachable(text) => {
                 self.waits_for(&text);
                 Ok(())
@@ -606,6 +616,16 @@ impl Worker {
             Event::End { .. } => Ok(()),
             Event::Fatal(error) => Err(error),
         }
+    }
+
+    /// The client asked for an offset that is not there: ours, or one that it went astray to.
+    fn out_of_reach(&mut self, tp: &TopicPartition) -> Result<()> {
+        let Some(position) = self.tasks.get(tp).map(|task| task.position) else { return Ok(()) };
+        let bounds = self.shared.log.admin().bounds(tp)?;
+        if (bounds.start..=bounds.end).contains(&position) {
+            return self.consumer()?.resume_at(tp, position);
+        }
+        Err(self.out_of_range(tp, position, bounds.start, bounds.end))
     }
 
     /// What is under way comes to its end first, and the log is told; what must not wait goes as it is: its plan stays open,
@@ -639,7 +659,9 @@ impl Worker {
 
     /// Partitions that the group takes away as soon as events are handled.
     pub(super) fn is_going(&self, tp: &TopicPartition) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Revoked { partitions, lost: true } if partitions.contains(tp)))
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::Revoked { partitions, lost: true } if partitions.contains(tp)))
     }
 
     fn seek_after_rebalance(&mut self) -> Result<()> {
@@ -648,8 +670,12 @@ impl Worker {
         }
         let limits = self.limits();
         self.tasks.values_mut().for_each(|task| task.limits = limits);
-        let running: Vec<_> =
-            self.tasks.values().filter(|task| task.held.is_none()).map(|task| (task.tp.clone(), task.position)).collect();
+        let running: Vec<_> = self
+            .tasks
+            .values()
+            .filter(|task| task.held.is_none())
+            .map(|task| (task.tp.clone(), task.position))
+            .collect();
         for (tp, position) in running {
             if !self.events.iter().any(|e| matches!(e, Event::Revoked { partitions, .. } if partitions.contains(&tp))) {
                 self.consumer()?.resume_at(&tp, position)?;

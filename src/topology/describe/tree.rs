@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use super::graph::table;
 use crate::operators::dedup::{MissingPosition, OnRegression};
 use crate::operators::filter::Mode;
 use crate::operators::mask::{Rules, TableConfig, Unlisted};
-use super::graph::table;
 use crate::topology::units::show;
 use crate::topology::{OnError, Sink, Source, Stream, Target, Topology};
 
