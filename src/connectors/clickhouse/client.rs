@@ -1,5 +1,6 @@
 //! ClickHouse's HTTP interface.
 
+use std::io::Read;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -8,6 +9,7 @@ use ureq::http::Response;
 
 use super::Config;
 use super::table::{Table, quoted};
+use super::value;
 use crate::record::Secret;
 
 /// What became of a statement that did not succeed.
@@ -41,7 +43,10 @@ impl Trouble {
     pub fn about(&self) -> About {
         match self {
             // A view is filled after the table: its rows are in already.
-            Trouble::Refused { text, .. } if text.contains("pushing to view") => About::Server,
+            Trouble::Refused { text, .. } if text.contains("pushing to view") || text.contains(" of view ") => {
+                About::Server
+            }
+            Trouble::Refused { code: 117, text } if text.contains(OTHER_TYPE) => About::Table,
             Trouble::Refused { code, .. } => match code {
                 8 | 10 | 16 | 44 | 47 | 60 | 81 | 218 => About::Table,
                 6 | 26 | 27 | 32 | 33 | 36 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 469 | 691 => {
@@ -54,13 +59,16 @@ impl Trouble {
     }
 }
 
+/// What the server says where a column has another type than the insert tells.
+const OTHER_TYPE: &str = "DB::Exception: Type of '";
+
 /// One insert, whole: the same again if it is sent again.
 pub struct Insert<'a> {
     pub table: &'a Table,
     pub columns: &'a [String],
     pub token: &'a str,
     pub rows: u64,
-    /// RowBinary.
+    /// RowBinary: the rows without names and types, which stand before them.
     pub body: &'a [u8],
 }
 
@@ -106,7 +114,13 @@ impl Client {
         }
     }
 
-    fn post(&self, parameters: &[(&str, &str)], body: &[u8], timeout: Duration) -> Result<String, Trouble> {
+    fn post(
+        &self,
+        parameters: &[(&str, &str)],
+        head: &[u8],
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<String, Trouble> {
         let mut request = self.agent.post(format!("{}/", self.url));
         if let Some(user) = &self.user {
             request = request.header("X-ClickHouse-User", user);
@@ -117,15 +131,38 @@ impl Client {
         for (name, value) in parameters {
             request = request.query(name, value);
         }
-        let sent = request.config().timeout_global(Some(timeout)).build().send(body);
+        let length = head.len() + body.len();
+        let mut body = head.chain(body);
+        let request =
+            request.header("Content-Length", length.to_string()).config().timeout_global(Some(timeout)).build();
+        let sent = request.send(ureq::SendBody::from_reader(&mut body));
         let mut response = sent.map_err(|error| self.unknown(&error))?;
         let read = response.body_mut().with_config().limit(64 << 20).read_to_string();
         answer(&response, read.map_err(|error| self.unknown(&error)))
     }
 
     fn unknown(&self, error: &ureq::Error) -> Trouble {
-        Trouble::Unknown(format!("ClickHouse at {}: {error}", self.url))
+        let hint = match error {
+            ureq::Error::NativeTls(_) | ureq::Error::Tls(_) => {
+                "; where it speaks no TLS, its address begins with http://"
+            }
+            _ => "",
+        };
+        Trouble::Unknown(format!("ClickHouse at {}: {error}{hint}", self.url))
     }
+}
+
+/// Names and types of the columns: the server refuses an insert whose table has other types by now, instead of taking bytes for
+/// what they are not.
+fn header(insert: &Insert<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    value::count(insert.columns.len(), &mut out);
+    let names = insert.columns.iter().map(String::as_str);
+    for text in names.chain(insert.columns.iter().map(|name| insert.table.type_of(name))) {
+        value::count(text.len(), &mut out);
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
 }
 
 fn answer<T>(response: &Response<T>, body: Result<String, Trouble>) -> Result<String, Trouble> {
@@ -135,26 +172,37 @@ fn answer<T>(response: &Response<T>, body: Result<String, Trouble>) -> Result<St
         return body;
     }
     let said = body.unwrap_or_default();
-    let text = said.lines().next().unwrap_or_default();
+    let text = &*said.trim().replace('\n', " ");
     // What is not ClickHouse's own word, such as a gateway's, says nothing of what the server did.
-    match code.or_else(|| said.strip_prefix("Code: ")?.split('.').next()?.parse().ok()) {
-        Some(code) => Err(Trouble::Refused { code, text: without_values(text) }),
+    match code.or_else(|| code_of(text)) {
+        Some(code) => Err(Trouble::Refused { code, text: without_values(code, text) }),
         None => Err(Trouble::Unknown(format!("HTTP {} without a word of ClickHouse", response.status().as_u16()))),
     }
 }
 
-/// Messages of the server may quote the rows that they are about.
-fn without_values(text: &str) -> String {
-    let cuts = ["While executing", "(at row", "while parsing", "Column values:", "Row ", "Cannot parse input"];
-    let end = cuts.iter().filter_map(|cut| text.find(cut)).min().unwrap_or(text.len());
-    let version = text.find(" (version ").unwrap_or(text.len());
-    let mut kept: String = text[..end.min(version)].trim_end_matches([' ', ':', ',', '(']).chars().take(300).collect();
-    if end < text.len()
-        && let Some(name) = text.rsplit_once('(').and_then(|(before, _)| before.trim_end().rsplit_once('('))
-    {
-        kept = format!("{kept} ({}", name.1);
+fn code_of(said: &str) -> Option<u32> {
+    said.strip_prefix("Code: ")?.split('.').next()?.parse().ok()
+}
+
+/// Refusals whose words are about names, rights and limits. All others may quote the rows that they are about.
+const ABOUT_NAMES: &[u32] =
+    &[8, 10, 16, 44, 47, 60, 81, 115, 159, 192, 193, 194, 202, 209, 210, 218, 241, 242, 243, 252, 469, 497, 516];
+
+fn without_values(code: u32, text: &str) -> String {
+    let text = text.split(" (version ").next().unwrap_or_default();
+    let name = text.rfind('(').filter(|_| text.ends_with(')')).map_or("", |at| &text[at..]);
+    if !ABOUT_NAMES.contains(&code) && !text.contains(OTHER_TYPE) {
+        let names = |c: char| c.is_alphanumeric() || "_.`".contains(c);
+        let view =
+            text.split_once("pushing to view ").map(|(_, rest)| rest.split(|c| !names(c)).next().unwrap_or_default());
+        let view = view.map(|view| format!(", while pushing to view {}", view.trim_end_matches('.')));
+        return format!("Code: {code}. {name}{}; the server's log has its words", view.unwrap_or_default());
     }
-    kept
+    let cuts = ["Column values:", "While executing", "(while reading header)"];
+    match cuts.iter().filter_map(|cut| text.find(cut)).min() {
+        Some(end) => format!("{} {name}", text[..end].trim_end_matches([' ', ':', ','])),
+        None => text.chars().take(500).collect(),
+    }
 }
 
 impl Server for Client {
@@ -162,7 +210,7 @@ impl Server for Client {
         let names: Vec<String> = parameters.iter().map(|(name, _)| format!("param_{name}")).collect();
         let mut all = vec![("default_format", "JSONEachRow"), ("wait_end_of_query", "1")];
         all.extend(names.iter().map(String::as_str).zip(parameters.iter().map(|(_, value)| *value)));
-        let body = self.post(&all, sql.as_bytes(), QUERY_TIMEOUT)?;
+        let body = self.post(&all, &[], sql.as_bytes(), QUERY_TIMEOUT)?;
         let row = |line: &str| serde_json::from_str(line);
         body.lines()
             .map(row)
@@ -171,12 +219,13 @@ impl Server for Client {
     }
 
     fn command(&self, sql: &str) -> Result<(), Trouble> {
-        self.post(&[("wait_end_of_query", "1")], sql.as_bytes(), QUERY_TIMEOUT).map(drop)
+        self.post(&[("wait_end_of_query", "1")], &[], sql.as_bytes(), QUERY_TIMEOUT).map(drop)
     }
 
     fn insert(&self, insert: &Insert<'_>) -> Result<(), Trouble> {
         let columns: Vec<String> = insert.columns.iter().map(|name| quoted(name)).collect();
-        let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", insert.table.quoted(), columns.join(", "));
+        let sql =
+            format!("INSERT INTO {} ({}) FORMAT RowBinaryWithNamesAndTypes", insert.table.quoted(), columns.join(", "));
         let seconds = self.insert_timeout.as_secs().max(1).to_string();
         let parameters = [
             ("query", &*sql),
@@ -194,14 +243,20 @@ impl Server for Client {
             ("input_format_parallel_parsing", "0"),
             ("max_partitions_per_insert_block", "0"),
             ("input_format_binary_read_json_as_string", "1"),
+            ("input_format_with_names_use_header", "1"),
+            ("input_format_with_types_use_header", "1"),
             ("max_execution_time", &seconds),
         ];
         // Longer than the server takes at most, so that it is the server that gives up.
-        let body = self.post(&parameters, insert.body, self.insert_timeout + Duration::from_secs(5))?;
+        let body =
+            self.post(&parameters, &header(insert), insert.body, self.insert_timeout + Duration::from_secs(5))?;
         // An insert answers nothing; a word is that of an error after the headers were sent.
         match body.trim().is_empty() {
             true => Ok(()),
-            false => Err(Trouble::Unknown(without_values(body.trim().lines().next().unwrap_or_default()))),
+            false => {
+                let said = body.trim().lines().next().unwrap_or_default();
+                Err(Trouble::Unknown(without_values(code_of(said).unwrap_or_default(), said)))
+            }
         }
     }
 }
@@ -221,6 +276,9 @@ mod tests {
     fn refusals_say_what_they_are_about() {
         assert_eq!(refused(60, "Table brew.orders does not exist"), About::Table);
         assert_eq!(refused(469, "Constraint `positive` is violated"), About::Rows);
+        assert_eq!(refused(60, "Target table 'd.x' of view 'd.v' doesn't exists"), About::Server);
+        assert_eq!(refused(117, "Code: 117. DB::Exception: Type of 'n' must be UInt32, not UInt16"), About::Table);
+        assert_eq!(refused(117, "Code: 117. DB::Exception: Expected something else"), About::Rows);
         assert_eq!(refused(469, "Constraint … while pushing to view brew.v"), About::Server);
         assert_eq!(refused(252, "Too many parts"), About::Server);
         assert_eq!(refused(516, "Authentication failed"), About::Server);
@@ -229,12 +287,23 @@ mod tests {
 
     #[test]
     fn messages_lose_what_may_be_values() {
+        let told = |text: &str| without_values(code_of(text).unwrap(), text);
         let constraint = "Code: 469. DB::Exception: Constraint `c` for table d.t (…) is violated at row 1. Expression: (n > 0). \
                           Column values: n = -5. (VIOLATED_CONSTRAINT) (version 26.9.1.1)";
-        let said = without_values(constraint);
-        assert!(said.contains("Constraint `c`") && said.contains("VIOLATED_CONSTRAINT"), "{said}");
+        let said = told(constraint);
+        assert!(said.contains("Constraint `c`") && said.ends_with("(n > 0). (VIOLATED_CONSTRAINT)"), "{said}");
         assert!(!said.contains("-5"), "{said}");
         let plain = "Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE) (version 26.9.1.1)";
-        assert_eq!(without_values(plain), "Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE)");
+        assert_eq!(told(plain), "Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE)");
+        let types = "Code: 117. DB::Exception: Type of 'n' must be UInt32, not UInt16: (while reading header): While executing \
+                     BinaryRowInputFormat. (INCORRECT_DATA) (version 26.9.2.1)";
+        assert_eq!(told(types), "Code: 117. DB::Exception: Type of 'n' must be UInt32, not UInt16 (INCORRECT_DATA)");
+        let view = "Code: 6. DB::Exception: Cannot parse string 'secret' as UInt8: while executing 'FUNCTION toUInt8(s)': while \
+                    pushing to view default.mv. (CANNOT_PARSE_TEXT) (version 26.9.2.1)";
+        assert_eq!(
+            told(view),
+            "Code: 6. (CANNOT_PARSE_TEXT), while pushing to view default.mv; the server's log has its words"
+        );
+        assert!(!told("Code: 376. DB::Exception: Cannot parse uuid secret").contains("secret"));
     }
 }

@@ -138,7 +138,7 @@ fn write_default(ty: &Type, out: &mut Vec<u8>) {
 }
 
 /// A length, seven bits a byte.
-fn count(mut number: usize, out: &mut Vec<u8>) {
+pub(super) fn count(mut number: usize, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
