@@ -166,7 +166,11 @@ impl Topology {
 
     /// The topic where a sink's plans stand.
     pub fn plans(&self, sink: &str) -> String {
-        format!("{}-{sink}-plans", self.application)
+        Self::plans_of(&self.application, sink)
+    }
+
+    pub fn plans_of(application: &str, sink: &str) -> String {
+        format!("{application}-{sink}-plans")
     }
 
     /// A sink's consumer group.

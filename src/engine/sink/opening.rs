@@ -52,9 +52,14 @@ impl Worker {
         let plans = &self.plans;
         let events = self.reader.poll(1000, Duration::from_millis(20), &mut |record| {
             if *record.topic == *plans.topic
-                && let (Some(key), Some(value)) = (record.key, record.value)
+                && let Some(key) = record.key
             {
-                found.insert(String::from_utf8_lossy(key).into_owned(), value.to_vec());
+                let key = String::from_utf8_lossy(key).into_owned();
+                match record.value {
+                    Some(value) => found.insert(key, value.to_vec()),
+                    // A person has seen to it.
+                    None => found.remove(&key),
+                };
             }
         });
         for event in events {
@@ -137,21 +142,25 @@ impl Worker {
         match ours {
             Some(plan) if plan.open && plan.next == start => {
                 if plan.first < bounds.start {
-                    return Err(self.out_of_range(tp, plan.first, bounds.start, bounds.end));
+                    return Err(plan.lost(&self.plans.topic, "some of its records are gone"));
                 }
                 task.repeat(plan);
             }
             // For whoever looks at the group's lag.
             Some(plan) if committed.is_none() => task.done = Some((plan, self.shared.clock.now())),
-            Some(plan) if plan.open => tracing::warn!(source = %tp, offset = start, planned = plan.next,
-                "the group's offset was set since an insert was planned: it is not repeated"),
+            Some(plan) if plan.next != start => {
+                tracing::warn!(source = %tp, offset = start, before = plan.next, open = plan.open,
+                "the group's offset was set since the last insert was planned: rows come again or are left out, an open plan is \
+                 not repeated")
+            }
             _ => {}
         }
         Ok(task)
     }
 
     pub(super) fn out_of_range(&self, tp: &TopicPartition, offset: i64, start: i64, end: i64) -> LogError {
-        let hint = self.shared.log.admin().reset_hint(tp, &start.to_string());
+        // Of the sink's group.
+        let hint = self.log.admin().reset_hint(tp, &start.to_string());
         LogError::Stop(if offset < start {
             format!(
                 "{tp}: offsets {offset} to {} were deleted before they were written by sink {}: those rows are missing in its \

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::log::TopicId;
+use crate::log::{LogError, TopicId};
 
 /// Of one partition, the last insert: under its name in the sink's topic of plans, which is compacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,17 @@ impl Plan {
             VERSION => Ok(plan),
             version => Err(format!("it is of version {version}, this Highwater reads {VERSION}")),
         }
+    }
+
+    /// It cannot be repeated: a person must look. A tombstone under its key in the topic of plans forgets it.
+    pub fn lost(&self, plans: &str, why: &str) -> LogError {
+        let Plan { topic, partition, first, last, table, next, .. } = self;
+        let key = key(topic, *partition);
+        LogError::Stop(format!(
+            "{key}: the insert of offsets {first} to {last} into {table} was planned and may be in or not, and {why} (deleted, \
+             compacted, or written anew). Compare these rows in the table with their source. Then go on with offset {next}: stop \
+             every instance, forget the plan (printf '{key}\\tNULL\\n' | highwater produce {plans} --null NULL), and start again"
+        ))
     }
 
     pub fn is_of(&self, topic_id: &TopicId) -> bool {

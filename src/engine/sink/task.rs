@@ -9,7 +9,7 @@ use crate::connectors::clickhouse::table::{Refusal, Table};
 use crate::engine::dead_letter::DeadLetter;
 use crate::log::{LogError, Result, TopicId, TopicPartition};
 use crate::record::{BadRecord, Reason, Record};
-use crate::topology::{OnError, Sink};
+use crate::topology::{OnError, Sink, Topology};
 
 use super::batch::{Bad, Batch, Target};
 use super::inserts::CONFIRMED;
@@ -17,6 +17,9 @@ use super::plan::Plan;
 
 /// The header with the time of a change's commit in its source, microseconds since 1970.
 pub const COMMITTED: &str = "highwater.committed_us";
+
+/// Why a partition is not read further while what was read of it waits.
+pub const INSERTS_FAIL: &str = "its inserts fail";
 
 pub struct Task {
     pub tp: TopicPartition,
@@ -115,7 +118,7 @@ impl Task {
     /// Takes a record at its position or beyond.
     pub fn take(&mut self, record: &Record<'_>, sink: &Sink, application: &str, now: Instant) -> Result<Taken> {
         if self.replay.is_some() {
-            return self.take_again(record, now);
+            return self.take_again(record, &Topology::plans_of(application, &sink.name), now);
         }
         let taken = match record.value {
             _ if self.told.contains(&record.offset) => {
@@ -219,7 +222,7 @@ impl Task {
     }
 
     /// A record of an open plan.
-    fn take_again(&mut self, record: &Record<'_>, now: Instant) -> Result<Taken> {
+    fn take_again(&mut self, record: &Record<'_>, plans: &str, now: Instant) -> Result<Taken> {
         let Some(plan) = self.replay.clone() else { return Ok(Taken::Done) };
         if plan.excluded.contains(&record.offset) {
             if let Some(batch) = &mut self.filling {
@@ -229,20 +232,20 @@ impl Task {
             return Ok(Taken::Done);
         }
         if record.offset > plan.last {
-            return Err(self.differs(&plan, "some of its records are gone"));
+            return Err(plan.lost(plans, "some of its records are gone"));
         }
         if record.value.is_none() {
             self.position = record.offset + 1;
             return Ok(Taken::Done);
         }
-        let Ok(row) = layout::parse(record.value) else { return Err(self.differs(&plan, "a record of it is no row")) };
+        let Ok(row) = layout::parse(record.value) else { return Err(plan.lost(plans, "a record of it is no row")) };
         let names: Vec<String> = plan.columns.iter().map(|(name, _)| name.clone()).collect();
         if self.filling.is_none() {
             let Some(table) = &self.table else { return Ok(Taken::Hold("its table is not known".into(), Vec::new())) };
             let target = match table.layout_of(row, &names) {
                 Ok(layout) => aim(table, layout),
                 Err(Refusal::Table { said, .. }) => return Ok(Taken::Hold(said, Vec::new())),
-                Err(Refusal::Bad(_)) => return Err(self.differs(&plan, "a record of it is no row")),
+                Err(Refusal::Bad(_)) => return Err(plan.lost(plans, "a record of it is no row")),
             };
             let mut batch = Batch::new(plan.first, now);
             batch.aim(target);
@@ -251,7 +254,7 @@ impl Task {
         let committed = committed(record);
         let Some(batch) = &mut self.filling else { return Ok(Taken::Done) };
         if batch.push(record.offset, row, committed).is_err() {
-            return Err(self.differs(&plan, "a record of it does not fit the table any more"));
+            return Err(plan.lost(plans, "a record of it does not fit the table any more"));
         }
         self.position = record.offset + 1;
         self.last_timestamp = record.timestamp;
@@ -262,7 +265,7 @@ impl Task {
         // A column that was given another type has other bytes; the rows are the same.
         let same_types = batch.target().is_some_and(|target| *target.columns == plan.columns[..]);
         if batch.rows() as u64 != plan.rows || (same_types && batch.hash() != plan.hash) {
-            return Err(self.differs(&plan, "its records are not those that it was made of"));
+            return Err(plan.lost(plans, "its records are not those that it was made of"));
         }
         tracing::info!(source = %self.tp, first = plan.first, last = plan.last, rows = plan.rows, table = plan.table,
             "an insert that may be in already is repeated");
@@ -272,20 +275,6 @@ impl Task {
         self.replay = None;
         self.planned = Some(Planned::new(plan, batch, now, true));
         Ok(Taken::Done)
-    }
-
-    fn differs(&self, plan: &Plan, why: &str) -> LogError {
-        LogError::Stop(format!(
-            "{}: the insert of offsets {} to {} into {} was planned and may not be in, and {why} (deleted, compacted, or \
-             written anew). Compare these rows in the table with their source. Then go on beyond them: stop every instance, \
-             set the group's offset to another than {} (for example {}), and start again",
-            self.tp,
-            plan.first,
-            plan.last,
-            plan.table,
-            plan.next,
-            plan.next + 1
-        ))
     }
 
     pub fn seal(&mut self) {
@@ -328,7 +317,6 @@ impl Task {
         plan.next = first;
         plan.told = self.told.iter().copied().filter(|at| *at >= first).collect();
         self.done = Some((plan, now));
-        self.table = None;
     }
 
     /// The first offset that may not be in the table.
@@ -339,6 +327,13 @@ impl Task {
     /// How often it was looked at in vain.
     pub fn held_before(&mut self, failures: u32) {
         self.looks = failures;
+    }
+
+    /// The table takes inserts: what was held for its refusals goes on.
+    pub fn taken_again(&mut self, now: Instant) {
+        if let Some(held) = self.held.as_mut().filter(|held| held.why == INSERTS_FAIL) {
+            held.again = now;
+        }
     }
 
     pub fn hold(&mut self, why: String, missing: Vec<(String, &'static str)>, now: Instant) {
