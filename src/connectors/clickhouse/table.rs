@@ -100,6 +100,33 @@ impl Table {
         }
     }
 
+    /// Where views write what comes in here, and what comes in there.
+    pub fn behind(&self, server: &dyn Server) -> Result<Vec<Table>, Trouble> {
+        let sql = "SELECT target_database, target_table FROM system.tables WHERE target_table != '' AND (database, name) IN \
+                   (SELECT arrayJoin(arrayZip(dependencies_database, dependencies_table)) FROM system.tables \
+                   WHERE database = {database:String} AND name = {table:String})";
+        let mut found: Vec<Table> = Vec::new();
+        let mut next = vec![(self.database.clone(), self.name.clone())];
+        while let Some((database, name)) = next.pop() {
+            let rows = match server.query(sql, &[("database", &database), ("table", &name)]) {
+                // An old server does not tell where its views write.
+                Err(Trouble::Refused { .. }) => return Ok(found),
+                rows => rows?,
+            };
+            for row in &rows {
+                let (database, name) = (text(row, "target_database"), text(row, "target_table"));
+                if name.is_empty() || found.iter().any(|known| known.database == database && known.name == name) {
+                    continue;
+                }
+                if let Some(table) = Table::find(server, &database, &name)? {
+                    found.push(table);
+                    next.push((database, name));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn is_merge_tree(&self) -> bool {
         self.engine.ends_with("MergeTree")
     }

@@ -17,7 +17,7 @@
 //! insert to repeat, and an owner that stalled can only repeat an insert, never cut one differently. How long the server
 //! remembers tokens is counted in inserts; what a stall beyond that leaves is told in `docs/guarantees.md`.
 //!
-//! [`worker`] is the state machine, [`commit`] its transactions, [`task`] what it knows of a partition, [`batch`] the rows of one insert,
+//! [`worker`] is the state machine, [`commit`] its transactions, [`task`] what it knows of a partition, [`tables`] of its tables, [`batch`] the rows of one insert,
 //! [`plan`] what is written about it, [`opening`] how it is found again, [`inserts`] who waits for the server.
 
 mod batch;
@@ -25,6 +25,7 @@ mod commit;
 pub mod inserts;
 mod opening;
 pub mod plan;
+mod tables;
 mod task;
 mod topics;
 pub mod worker;

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connectors::clickhouse::client::{About, Server, Trouble};
-use crate::connectors::clickhouse::table::{Dedup, Table};
+use crate::connectors::clickhouse::client::{About, Server};
+use crate::connectors::clickhouse::table::Table;
 use crate::engine::shared::Shared;
 use crate::log::{Event, GroupConsumer, Isolation, Log, LogError, Producer, Reader, Result, TopicPartition};
 use crate::telemetry::{InsertOutcome, PartitionMetrics, SinkMetrics, WorkerHealth};
@@ -23,7 +23,7 @@ use crate::topology::Sink;
 use super::commit::Change;
 use super::inserts::{Finished, Inserts, Job, Outcome};
 use super::opening::Opening;
-use super::task::{Limits, Planned, Taken, Task};
+use super::task::{INSERTS_FAIL, Limits, Planned, Taken, Task};
 use super::topics::{self, Topics};
 
 /// No request to the log waits longer.
@@ -66,8 +66,8 @@ pub struct Parts {
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Arc<Sink>,
-    log: Arc<dyn Log>,
-    server: Arc<dyn Server>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) server: Arc<dyn Server>,
     inserts: Box<dyn Inserts>,
     index: usize,
     transactional_id: String,
@@ -83,7 +83,7 @@ pub struct Worker {
     pub(super) opening: Opening,
     pub(super) plans: TopicPartition,
     pub(super) topics: Topics,
-    tables: BTreeMap<String, Arc<Table>>,
+    pub(super) tables: BTreeMap<String, Arc<Table>>,
     events: VecDeque<Event>,
     subscribed: Vec<String>,
     under_way: usize,
@@ -322,7 +322,7 @@ impl Worker {
         }
         self.surveyed = Some(now);
         self.topics = found;
-        self.count_parts();
+        self.look_again();
         let names: Vec<_> = self.topics.sources.keys().cloned().collect();
         if names != self.subscribed && !names.is_empty() {
             self.consumer()?.subscribe(&names)?;
@@ -334,26 +334,6 @@ impl Worker {
             self.waits_for("a topic that the sink reads");
         }
         Ok(())
-    }
-
-    /// What there is to say of tables that grow into too many parts. Not worth an error.
-    fn count_parts(&mut self) {
-        let names: Vec<_> = self.tables.keys().cloned().collect();
-        for name in names {
-            let sql = "SELECT count() AS parts FROM system.parts WHERE active AND database = {database:String} AND table = {table:String}";
-            let place = [("database", self.sink.clickhouse.database.as_str()), ("table", name.as_str())];
-            match self.server.query(sql, &place) {
-                Ok(rows) => {
-                    let parts = rows.first().and_then(|row| row.get("parts")).map(ToString::to_string);
-                    let parts = parts.and_then(|text| text.trim_matches('"').parse().ok());
-                    parts.into_iter().for_each(|parts| self.metrics.parts(&name, parts));
-                }
-                Err(error) => {
-                    tracing::debug!(table = name, %error, "its parts could not be counted");
-                    return;
-                }
-            }
-        }
     }
 
     /// Nothing new; the log is told what is in.
@@ -384,7 +364,7 @@ impl Worker {
         let ahead = |task: &Task| task.held.is_none() && task.is_ahead();
         for task in self.tasks.values_mut().filter(|task| ahead(task) && failing(task)) {
             // Others need not wait for what fails.
-            task.hold("its inserts fail".into(), Vec::new(), now);
+            task.hold(INSERTS_FAIL.into(), Vec::new(), now);
         }
         if self.tasks.values().any(ahead) {
             self.serve();
@@ -394,7 +374,7 @@ impl Worker {
         let Self { consumer, tasks, sink, shared, events, .. } = self;
         let Some(consumer) = consumer else { return Ok(()) };
         let application = &shared.topology.application;
-        let mut outcome = Ok(());
+        let (mut outcome, mut said) = (Ok(()), None);
         let mut tp = TopicPartition::new("", 0);
         let more = consumer.poll(BATCH, wait, &mut |record| {
             if outcome.is_err() {
@@ -409,79 +389,26 @@ impl Worker {
             }
             match task.take(record, sink, application, now) {
                 Ok(Taken::Done) => {}
-                Ok(Taken::Hold(why, missing)) => task.hold(why, missing, now),
+                Ok(Taken::Hold(why, missing)) => {
+                    if task.table.is_some() {
+                        said = Some((task.table_name.clone(), why.clone()));
+                    }
+                    task.hold(why, missing, now);
+                }
                 Err(error) => outcome = Err(error),
             }
         });
         events.extend(more);
         outcome?;
+        if let Some((table, why)) = said {
+            self.metrics.not_fitting(&table);
+            self.waits_for(&why);
+        }
         let held: Vec<_> = self.tasks.values().filter(|task| task.held.is_some()).map(|task| task.tp.clone()).collect();
         if !held.is_empty() {
             self.consumer()?.pause(&held)?;
         }
         Ok(())
-    }
-
-    /// Looks again at what did not fit.
-    fn release_held(&mut self, now: Instant) -> Result<()> {
-        let ready = |task: &&Task| !task.is_ahead() && task.held.as_ref().is_some_and(|held| now >= held.again);
-        let Some(tp) = self.tasks.values().find(ready).map(|task| task.tp.clone()) else { return Ok(()) };
-        let Some(task) = self.tasks.get_mut(&tp) else { return Ok(()) };
-        let (name, missing) =
-            (task.table_name.clone(), task.held.as_ref().map(|h| h.missing.clone()).unwrap_or_default());
-        let before = task.table.clone();
-        let found = self.look_at(&name, &missing);
-        let Some(task) = self.tasks.get_mut(&tp) else { return Ok(()) };
-        match found {
-            Ok(table) => {
-                let failures = task.held.take().map_or(0, |held| held.failures);
-                let position = task.position;
-                let changed = before.as_ref() != Some(&table);
-                task.table = Some(table);
-                self.consumer()?.resume_at(&tp, position)?;
-                // The same table would refuse the same row at once: the wait grows with every look.
-                if !changed && let Some(task) = self.tasks.get_mut(&tp) {
-                    task.held_before(failures);
-                }
-            }
-            Err(why) => {
-                task.hold(why.clone(), missing, now);
-                self.metrics.not_fitting(&name);
-                self.waits_for(&why);
-            }
-        }
-        Ok(())
-    }
-
-    /// The table as it is now.
-    fn look_at(&mut self, name: &str, missing: &[(String, &'static str)]) -> std::result::Result<Arc<Table>, String> {
-        let config = &self.sink.clickhouse;
-        let find = || Table::find(self.server.as_ref(), &config.database, name).map_err(|trouble| trouble.to_string());
-        let none = || {
-            format!(
-                "there is no table {}.{name}: create it (`highwater clickhouse ddl` writes the statement)",
-                config.database
-            )
-        };
-        let mut table = find()?.ok_or_else(none)?;
-        if !missing.is_empty() && config.unknown_columns == crate::connectors::clickhouse::UnknownColumns::Add {
-            table.add_columns(self.server.as_ref(), missing).map_err(|trouble| trouble.to_string())?;
-            table = find()?.ok_or_else(none)?;
-        }
-        table.widen(self.server.as_ref(), config.dedup_window).map_err(|trouble| trouble.to_string())?;
-        match &table.dedup {
-            Dedup::None(why) if !self.tables.contains_key(name) => tracing::warn!(
-                sink = self.sink.name,
-                table = table.full_name(),
-                why,
-                "inserts are not deduplicated: one whose answer is lost may come twice. A ReplacingMergeTree by cdc_lsn shows \
-                 each row once all the same, under FINAL"
-            ),
-            _ => {}
-        }
-        let table = Arc::new(table);
-        self.tables.insert(name.to_owned(), table.clone());
-        Ok(table)
     }
 
     /// Sends what is planned, as far as there is room.
@@ -525,6 +452,7 @@ impl Worker {
                     self.metrics.insert(&table, InsertOutcome::Done, took);
                     self.metrics.rows(&table, &job.batch.times().collect::<Vec<_>>(), wall * 1000);
                     task.done = Some((Planned::closed(planned.plan), now));
+                    task.taken_again(now);
                 }
                 Outcome::Late => task.planned = Some(planned.back(job.batch, now, Duration::ZERO)),
                 Outcome::Failed(trouble) => {
@@ -546,45 +474,6 @@ impl Worker {
             Some(task) => Err(LogError::Stop(format!("an insert of {} came to no end; this is a bug", task.tp))),
             None => Ok(()),
         }
-    }
-
-    fn insert_failed(&mut self, job: Job, mut planned: Planned, trouble: Trouble, now: Instant) -> Result<()> {
-        let Some(task) = self.tasks.get_mut(&job.tp) else { return Ok(()) };
-        let table = job.table.full_name();
-        let doubtful = planned.doubtful || matches!(trouble, Trouble::Unknown(_));
-        match trouble.about() {
-            About::Rows => {
-                tracing::warn!(sink = self.sink.name, source = %job.tp, table, rows = job.batch.rows(), error = %trouble,
-                    "the server refuses a row of an insert: it is cut in two");
-                match job.batch.split() {
-                    Ok((first, second)) => {
-                        task.sealed.push_front(second);
-                        task.sealed.push_front(first);
-                    }
-                    Err(one) => {
-                        task.refused(*one, &trouble.to_string(), &self.sink, &self.shared.topology.application)?
-                    }
-                }
-            }
-            About::Table if !doubtful => {
-                tracing::warn!(sink = self.sink.name, source = %job.tp, table, error = %trouble,
-                    "the table has changed: the plan is withdrawn, and its rows are read again");
-                let from = planned.plan.first;
-                task.reread(from);
-                task.done = None;
-                task.withdraw(planned.plan, now);
-                self.tables.remove(&task.table_name);
-            }
-            _ => {
-                planned.failures += 1;
-                planned.doubtful = doubtful;
-                let wait = back_off(planned.failures);
-                let said = format!("{table}: {trouble}");
-                task.planned = Some(planned.back(job.batch, now, wait));
-                self.waits_for(&said);
-            }
-        }
-        Ok(())
     }
 
     fn handle(&mut self, event: Event, now: Instant) -> Result<()> {
