@@ -78,6 +78,11 @@ fn hide_secrets(out: &mut Diagnostics, node: &Node) {
                     // A reference to a secret by its name; who reads it hides what is no name.
                     "secret" if matches!(entry.value.value, Value::Scalar { .. }) => {}
                     "secrets" => hide_named(out, &entry.value),
+                    // An address with a user, or with settings of which one may be the password.
+                    "url" if matches!(&entry.value.value, Value::Scalar { text, .. } if text.contains(['@', '?', '#'])) =>
+                    {
+                        hide_all(out, &entry.value);
+                    }
                     "kafka" => hide_properties(out, &entry.value),
                     key if is_sensitive(key) => hide_all(out, &entry.value),
                     _ => hide_secrets(out, &entry.value),

@@ -80,7 +80,7 @@ fn check(
 fn read_clickhouse(reader: &mut Reader<'_>, section: &Entry, source: Option<&Source>) -> Option<Config> {
     let fields = reader.fields(&section.value, section.key_span, "`clickhouse`", language::CLICKHOUSE.names)?;
     let url = fields.require(reader, "url", "for example `url: http://localhost:8123`");
-    let url = url.and_then(|entry| reader.parsed(&entry.value, entry.key_span, "`url`", is_url));
+    let url = url.and_then(|entry| read_url(reader, entry));
     let database = match fields.get("database") {
         Some(entry) => reader.text(&entry.value, entry.key_span, "`database`").map(|text| text.text),
         None => Some("default".to_owned()),
@@ -137,6 +137,19 @@ fn number<T>(
 ) -> T {
     let Some(entry) = fields.get(name) else { return default };
     reader.parsed(&entry.value, entry.key_span, &format!("`{name}`"), parse).unwrap_or(default)
+}
+
+/// No message repeats one that is wrong: it may hold a password.
+fn read_url(reader: &mut Reader<'_>, entry: &Entry) -> Option<String> {
+    let text = reader.text(&entry.value, entry.key_span, "`url`")?;
+    match is_url(text.text.trim()) {
+        Ok(url) => Some(url),
+        Err(_) if text.placeholder => None,
+        Err(label) => {
+            reader.error("bad-value", text.span, "`url` is no address of a server", label);
+            None
+        }
+    }
 }
 
 fn is_url(text: &str) -> Result<String, String> {
