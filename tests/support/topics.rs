@@ -425,7 +425,7 @@ fn assignment(bytes: &[u8]) -> Vec<(String, i32)> {
 }
 
 /// The admin client answers with futures; a test has nothing else to do meanwhile.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
