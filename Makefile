@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
-	connector-status run-anonymizer ch-shell
+	connector-status run-anonymizer ch-shell db-load
 
 help: ## this text
 	@echo "Highwater: a stateful stream processor for change data, exactly once, anonymized."
@@ -76,6 +76,12 @@ pg-init: ## db/init.sql on the running Postgres: tables, publication, the connec
 
 ch-init: ## ch/init.sql on the running ClickHouse: tables and views
 	$(compose) exec -T clickhouse sh -c 'clickhouse-client --user "$$CLICKHOUSE_USER" --password "$$CLICKHOUSE_PASSWORD" --queries-file /docker-entrypoint-initdb.d/init.sql'
+
+# Where DATABASE_URL says; else on compose's Postgres, whose password is in .env.
+db-load: build ## invented customers, orders, events and visits, as changes: make db-load DLOAD_COUNT=200 DLOAD_RATE=50
+	@PGPASSWORD="$${PGPASSWORD:-$$(sed -n 's/^POSTGRES_PASSWORD=//p' .env 2>/dev/null)}" \
+		DATABASE_URL="$${DATABASE_URL:-postgres://postgres@localhost:15442/brew}" \
+		cargo run --release --locked --quiet -- db-load --count $(or $(DLOAD_COUNT),1000) $(DLOAD_RATE:%=--rate %) $(ARGS)
 
 topic-create-all: ## the topics that topology.yaml reads, writes and refuses to
 	$(compose) run --rm topics

@@ -8,10 +8,12 @@
 //! - [`operators`]: the steps of a stream: dedup, mask
 //! - [`store`]: state: overlay over RocksDB, changelog, restore
 //! - [`record`]: what flows: records, changes, rows, positions
+//! - [`connectors`]: other systems: Postgres
 //! - [`log`]: topics, transactions, consumer groups; Kafka behind one door, and a log in this process behind another
 //! - [`telemetry`]: metrics, health, logs
 
 pub mod cli;
+pub mod connectors;
 pub mod engine;
 pub mod log;
 pub mod operators;

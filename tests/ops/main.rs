@@ -10,6 +10,7 @@ mod connect;
 mod contract;
 mod dashboards;
 mod database;
+mod db_load;
 mod embedded;
 mod files;
 mod http;
