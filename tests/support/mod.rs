@@ -8,9 +8,11 @@
 pub mod bad;
 pub mod broker;
 pub mod changes;
+pub mod clickhouse;
 pub mod cluster;
 pub mod dir;
 pub mod fixture;
+pub mod http;
 pub mod oracle;
 pub mod postgres;
 pub mod process;
@@ -22,6 +24,7 @@ pub mod topics;
 use std::time::{Duration, Instant};
 
 pub use broker::Broker;
+pub use clickhouse::ClickHouse;
 pub use cluster::Cluster;
 pub use dir::Dir;
 pub use fixture::{Fixture, Line};
