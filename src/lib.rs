@@ -8,7 +8,7 @@
 //! - [`operators`]: the steps of a stream: dedup, mask
 //! - [`store`]: state: overlay over RocksDB, changelog, restore
 //! - [`record`]: what flows: records, changes, rows, positions
-//! - [`connectors`]: other systems: Postgres
+//! - [`connectors`]: other systems: Postgres, ClickHouse
 //! - [`log`]: topics, transactions, consumer groups; Kafka behind one door, and a log in this process behind another
 //! - [`telemetry`]: metrics, health, logs
 

@@ -11,6 +11,7 @@ mod contract;
 mod dashboards;
 mod database;
 mod db_load;
+mod ddl;
 mod embedded;
 mod files;
 mod http;

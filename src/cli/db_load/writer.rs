@@ -201,13 +201,12 @@ fn check_tables(database: &mut Database) -> Result<(), String> {
     }
     for table in TABLES {
         let there = of(table);
-        for column in columns(table).iter().filter(|column| !there.contains(column)) {
-            let meant = nearest(column, there.iter().copied()).map(|near| format!(", did you mean `{near}`?"));
-            let (table, meant) = (table.name(), meant.unwrap_or_default());
-            return Err(format!(
-                "public.{table} of {name} has no column `{column}`{meant}; db/init.sql has the tables' form"
-            ));
-        }
+        let Some(column) = columns(table).iter().find(|column| !there.contains(column)) else { continue };
+        let meant = nearest(column, there.iter().copied()).map(|near| format!(", did you mean `{near}`?"));
+        let (table, meant) = (table.name(), meant.unwrap_or_default());
+        return Err(format!(
+            "public.{table} of {name} has no column `{column}`{meant}; db/init.sql has the tables' form"
+        ));
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! Statements and answers go as text, many statements in one request. A transaction is [`Database::transact`]: its
 //! statements are committed together, after whoever gave them has seen how many rows each of them met.
 
+pub mod catalog;
+
 use postgres_client::error::{DbError, SqlState};
 use postgres_client::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
