@@ -5,10 +5,10 @@
 //! - [`cli`]: one file a command
 //! - [`engine`]: instance → worker → task, and the commit cycle
 //! - [`topology`]: topology.yaml → a checked topology, or every error in it
+//! - [`connectors`]: other systems, a folder each: ClickHouse, Postgres
 //! - [`operators`]: the steps of a stream: dedup, mask
 //! - [`store`]: state: overlay over RocksDB, changelog, restore
 //! - [`record`]: what flows: records, changes, rows, positions
-//! - [`connectors`]: other systems: Postgres, ClickHouse
 //! - [`log`]: topics, transactions, consumer groups; Kafka behind one door, and a log in this process behind another
 //! - [`telemetry`]: metrics, health, logs
 

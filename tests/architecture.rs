@@ -5,14 +5,14 @@ use std::path::Path;
 
 /// Each room and those it may import from.
 const ROOMS: [(&str, &[&str]); 9] = [
-    ("cli", &["engine", "topology", "operators", "store", "record", "log", "connectors", "telemetry"]),
-    ("engine", &["topology", "operators", "store", "record", "log", "telemetry"]),
+    ("cli", &["engine", "topology", "connectors", "operators", "store", "record", "log", "telemetry"]),
+    ("engine", &["topology", "connectors", "operators", "store", "record", "log", "telemetry"]),
     // A step's own file defines its configuration; the topology holds it.
-    ("topology", &["operators", "store", "record", "telemetry"]),
+    ("topology", &["connectors", "operators", "store", "record", "telemetry"]),
+    ("connectors", &["record", "telemetry"]),
     ("operators", &["store", "record", "telemetry"]),
     ("store", &["record", "telemetry"]),
     ("log", &["record", "telemetry"]),
-    ("connectors", &["record", "telemetry"]),
     ("telemetry", &[]),
     ("record", &[]),
 ];

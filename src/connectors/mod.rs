@@ -1,4 +1,4 @@
-//! Other systems: one folder each, and in it the only files that know that system's client library.
+//! Other systems, a folder each: how to speak to them, and what they hold. They know neither the log nor the engine.
 
 pub mod clickhouse;
 pub mod postgres;

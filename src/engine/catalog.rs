@@ -138,7 +138,7 @@ impl Survey<'_> {
 
     fn outputs(&mut self) -> Result<()> {
         let alone = self.is_alone();
-        if alone && self.catalog.sources.is_empty() {
+        if alone && self.catalog.sources.is_empty() && !self.topology.streams.is_empty() {
             let missing = self.catalog.missing.join(", ");
             let missing = if missing.is_empty() { "that the pattern matches".to_owned() } else { missing };
             self.faults.push(format!(

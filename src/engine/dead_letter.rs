@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use crate::log::{Outgoing, TopicId};
+use crate::log::{Outgoing, TopicId, TopicPartition};
 use crate::record::{BadRecord, Record};
 
 pub struct DeadLetter {
@@ -16,28 +16,42 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     pub fn new(application: &str, stream: &str, topic_id: &TopicId, record: &Record<'_>, bad: &BadRecord) -> Self {
+        let tp = TopicPartition::new(record.topic, record.partition);
+        Self::at(application, stream, topic_id, &tp, record.offset, bad)
+    }
+
+    /// Of a record that is known by its place alone.
+    pub fn at(
+        application: &str,
+        stream: &str,
+        topic_id: &TopicId,
+        tp: &TopicPartition,
+        offset: i64,
+        bad: &BadRecord,
+    ) -> Self {
+        let (topic, partition) = (&*tp.topic, tp.partition);
         let topic_id: String = topic_id.iter().map(|b| format!("{b:02x}")).collect();
         let value = json!({
             "application": application,
             "stream": stream,
-            "topic": record.topic,
+            "topic": topic,
             "topic_id": topic_id,
-            "partition": record.partition,
-            "offset": record.offset,
+            "partition": partition,
+            "offset": offset,
             "reason": bad.reason.as_str(),
             "detail": bad.detail,
         });
         let headers = vec![
             ("highwater.application", application.to_string()),
             ("highwater.stream", stream.to_string()),
-            ("highwater.topic", record.topic.to_string()),
+            ("highwater.topic", topic.to_string()),
             ("highwater.topic_id", topic_id),
-            ("highwater.partition", record.partition.to_string()),
-            ("highwater.offset", record.offset.to_string()),
+            ("highwater.partition", partition.to_string()),
+            ("highwater.offset", offset.to_string()),
             ("highwater.reason", bad.reason.to_string()),
             ("highwater.detail", bad.detail.clone()),
         ];
-        let key = format!("{}-{}@{}", record.topic, record.partition, record.offset);
+        let key = format!("{topic}-{partition}@{offset}");
         Self { key, value: value.to_string(), headers }
     }
 

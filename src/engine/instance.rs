@@ -1,23 +1,26 @@
 //! An instance: one process of the application.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::connectors::clickhouse;
 use crate::log::{Client, Log, LogError, Result};
 use crate::operators::mask::Rule;
 use crate::record::Reason;
 use crate::record::position::Rise;
 use crate::store::Database;
 use crate::telemetry::{self, Health, Known, Metrics, names};
-use crate::topology::Topology;
+use crate::topology::{Sink, Topology};
 
 use super::catalog::Catalog;
 use super::clock::{Clock, SystemClock};
 use super::cluster;
 use super::identity::Identity;
 use super::shared::Shared;
+use super::sink;
 use super::worker::{Status, Worker};
 
 /// How often the cluster is asked for new topics.
@@ -48,7 +51,8 @@ impl Instance {
         let metrics = Arc::new(Metrics::new(known()));
         // Counters stand at zero before the first record.
         topology.streams.iter().for_each(|stream| drop(metrics.stream(&stream.name)));
-        let health = Arc::new(Health::new(topology.threads, telemetry::health::STEP_LIMIT, clock.now()));
+        let workers = stream_workers(&topology) + topology.sinks.len();
+        let health = Arc::new(Health::new(workers, telemetry::health::STEP_LIMIT, clock.now()));
         let http = serve(&topology, &metrics, &health)?;
         let log = connect(&topology, client(&topology, &identity))?;
         // After the log: where that is refused, the stores stay as they are.
@@ -92,20 +96,16 @@ impl Instance {
         );
         let (tell, ended) = channel();
         let mut threads = Vec::new();
-        for index in 0..topology.threads {
+        let workers = stream_workers(topology);
+        for index in 0..workers {
             let id = self.identity.transactional_id(&topology.application, index);
             let worker = Worker::new(self.shared.clone(), index, id)?;
-            let (tell, shared) = (tell.clone(), self.shared.clone());
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drive(worker)));
-                let end = end.unwrap_or_else(|_| Err(LogError::Stop("a worker panicked; this is a bug".into())));
-                if let Err(error) = &end {
-                    shared.health.set_worker(index, telemetry::WorkerHealth::failed(error.to_string()), Instant::now());
-                }
-                // The main thread may be gone already; then nobody needs to know.
-                let _ = tell.send(end);
-            });
-            threads.push(thread.map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))?);
+            threads.push(self.thread(&tell, index, format!("worker-{index}"), move || drive(worker))?);
+        }
+        for (place, sink) in topology.sinks.iter().enumerate() {
+            let worker = self.sink_worker(workers + place, sink)?;
+            threads
+                .push(self.thread(&tell, workers + place, format!("sink-{}", sink.name), move || drive_sink(worker))?);
         }
         drop(tell);
         self.retire_workers();
@@ -118,6 +118,51 @@ impl Instance {
         outcome
     }
 
+    fn thread(
+        &self,
+        tell: &Sender<Result<()>>,
+        index: usize,
+        name: String,
+        work: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<JoinHandle<()>> {
+        let (tell, shared) = (tell.clone(), self.shared.clone());
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            let end = end.unwrap_or_else(|_| Err(LogError::Stop("a worker panicked; this is a bug".into())));
+            if let Err(error) = &end {
+                shared.health.set_worker(index, telemetry::WorkerHealth::failed(error.to_string()), Instant::now());
+            }
+            // The main thread may be gone already; then nobody needs to know.
+            let _ = tell.send(end);
+        });
+        thread.map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))
+    }
+
+    /// A sink has a consumer group and a transactional id of its own.
+    fn sink_worker(&self, index: usize, sink: &Sink) -> Result<sink::worker::Worker> {
+        let topology = &self.shared.topology;
+        let group = topology.sink_group(&sink.name);
+        let client = client(topology, &self.identity);
+        let log = self.shared.log.as_client(Client {
+            client_id: format!("{}-{}", client.client_id, sink.name),
+            instance: client.instance.map(|instance| format!("{instance}-{}", sink.name)),
+            group,
+            ..client
+        })?;
+        let server: Arc<dyn clickhouse::client::Server> = Arc::new(clickhouse::client::Client::new(&sink.clickhouse));
+        let inserts = sink::inserts::Pool::start(&server, &sink.name, sink.clickhouse.inserts)
+            .map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))?;
+        sink::worker::Worker::new(sink::worker::Parts {
+            shared: self.shared.clone(),
+            sink: Arc::new(sink.clone()),
+            log,
+            server,
+            inserts: Box::new(inserts),
+            index,
+            transactional_id: format!("{}-{}-sink-{}", topology.application, self.identity.instance, sink.name),
+        })
+    }
+
     /// What became of the records, for whoever stopped it.
     fn sum_up(&self) {
         let total = |counter| self.shared.metrics.total(counter);
@@ -127,6 +172,7 @@ impl Instance {
             dropped = total(names::DEDUP_DROPPED),
             skipped = total(names::RECORDS_SKIPPED),
             dead_letters = total(names::DEAD_LETTERS),
+            inserted = total(names::SINK_ROWS),
             "stopped"
         );
     }
@@ -187,6 +233,24 @@ fn drive(mut worker: Worker) -> Result<()> {
     }
 }
 
+fn drive_sink(mut worker: sink::worker::Worker) -> Result<()> {
+    loop {
+        match worker.step() {
+            Ok(sink::worker::Status::Working) => {}
+            Ok(sink::worker::Status::Stopped) => return Ok(()),
+            Err(error) => {
+                worker.give_up();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A topology of sinks alone needs none.
+fn stream_workers(topology: &Topology) -> usize {
+    if topology.streams.is_empty() { 0 } else { topology.threads }
+}
+
 fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<Option<telemetry::Server>> {
     let Some(listen) = topology.http else { return Ok(None) };
     let server =
@@ -198,7 +262,7 @@ fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> R
 /// The label values that are counted from the start.
 pub fn known() -> Known {
     Known {
-        dead_letters: Reason::ALL.iter().map(|r| r.as_str()).collect(),
+        dead_letters: Reason::ALL.iter().filter(|r| !r.is_of_sinks()).map(|r| r.as_str()).collect(),
         rules: Rule::ALL.iter().map(|r| r.as_str()).collect(),
         epochs: Rise::ALL.iter().map(|r| r.as_str()).collect(),
         ..Known::default()
@@ -245,12 +309,14 @@ fn first_survey(
             told = Some(now);
             tracing::warn!("waiting: {text}");
         }
-        (0..topology.threads).for_each(|w| health.set_worker(w, telemetry::WorkerHealth::waiting(text), now));
+        (0..stream_workers(topology)).for_each(|w| health.set_worker(w, telemetry::WorkerHealth::waiting(text), now));
         clock.sleep(Duration::from_millis(500));
     };
     while !stop() {
         match Catalog::survey(topology, log.admin()) {
-            Ok(catalog) if catalog.sources.is_empty() => say(&no_sources(topology, &catalog)),
+            Ok(catalog) if catalog.sources.is_empty() && !topology.streams.is_empty() => {
+                say(&no_sources(topology, &catalog))
+            }
             Ok(catalog) => {
                 for topic in &catalog.missing {
                     tracing::warn!(topic, "the source topic does not exist yet; it joins when it does");

@@ -3,7 +3,8 @@
 //! An *instance* is a process: one identity, one database, one HTTP server, some workers. A *worker* is a thread with a
 //! consumer and a transactional producer; it is a state machine that [`worker::Worker::step`] advances by one request
 //! to the log. A *task* is one source partition with its store. Every commit interval a worker makes one transaction of
-//! all its tasks' output, changelog records and offsets; what a crash leaves of it is told in [`commit`].
+//! all its tasks' output, changelog records and offsets; what a crash leaves of it is told in [`commit`]. A [`sink`] has a
+//! worker of its own, in a consumer group of its own.
 
 pub mod catalog;
 pub mod changelog;
@@ -15,5 +16,6 @@ pub mod identity;
 pub mod instance;
 mod opening;
 pub mod shared;
+pub mod sink;
 pub mod task;
 pub mod worker;

@@ -16,6 +16,7 @@ use crate::topology::{OnError, Stream, Target};
 
 use super::catalog::Catalog;
 use super::dead_letter::DeadLetter;
+use super::sink::COMMITTED;
 
 /// Sends one record within the open transaction.
 pub type Send<'a> = &'a mut dyn FnMut(&Outgoing<'_>) -> Result<()>;
@@ -202,7 +203,11 @@ impl Task {
         }
         let target = target(&self.stream.to, self.output.as_deref(), &change.source.table)?;
         let headers = headers(&self.stream.headers, record);
-        let headers: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        let mut headers: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        let mut committed = itoa::Buffer::new();
+        if let (true, Some(ts)) = (self.stream.stamped, change.source.ts_us) {
+            headers.push((COMMITTED, Some(committed.format(ts).as_bytes())));
+        }
         let out = Outgoing {
             topic: target,
             partition: None,

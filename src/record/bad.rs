@@ -71,6 +71,19 @@ reasons! {
     TableWithoutRules = "table_without_rules",
     /// The result is larger than the output topic takes.
     TooLarge = "too_large",
+    /// What a sink reads is no row: not a JSON object.
+    NotRow = "not_row",
+    /// A column of the sink's table cannot hold the value exactly.
+    ColumnMisfit = "column_misfit",
+    /// The sink's server refused the row, for example by a constraint.
+    RefusedByTable = "refused_by_table",
+}
+
+impl Reason {
+    /// Only sinks have it.
+    pub fn is_of_sinks(self) -> bool {
+        matches!(self, Reason::NotRow | Reason::ColumnMisfit | Reason::RefusedByTable)
+    }
 }
 
 impl fmt::Display for Reason {

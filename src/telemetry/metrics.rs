@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::live::{Fold, Live, Slot};
 use super::names::{self, Name};
+use super::sink::{SinkMetrics, SinkSeries};
 use super::stream::StreamMetrics;
 
 /// Label values that every stream counts from the start, at 0: `rate()` needs a first value, and a dashboard that says
@@ -61,6 +62,17 @@ labels! {
 }
 
 labels! {
+    /// How an insert ended.
+    InsertOutcome {
+        Done = "done",
+        /// No answer, or a server that cannot now: it is sent again.
+        Failed = "failed",
+        /// The server takes a row or the table's columns not: it is planned anew.
+        Refused = "refused",
+    }
+}
+
+labels! {
     /// What a rebalance did.
     Rebalance { Assigned = "assigned", Revoked = "revoked", Lost = "lost", }
 }
@@ -92,6 +104,7 @@ pub struct Metrics {
     transactions: Vec<(Outcome, IntCounter)>,
     transaction_seconds: Histogram,
     rebalances: Vec<(Rebalance, IntCounter)>,
+    sink: SinkSeries,
 }
 
 /// The families of the per-stream metrics.
@@ -133,6 +146,18 @@ impl Metrics {
             freshness: live(r, names::SOURCE_FRESHNESS_SECONDS, Fold::Age)?,
             end_to_end: histogram(r, names::END_TO_END_SECONDS)?,
         };
+        let sink = SinkSeries {
+            rows: counters(r, names::SINK_ROWS)?,
+            inserts: counters(r, names::SINK_INSERTS)?,
+            errors: counters(r, names::SINK_INSERT_ERRORS)?,
+            bad: counters(r, names::SINK_BAD_RECORDS)?,
+            insert_seconds: histogram(r, names::SINK_INSERT_SECONDS)?,
+            end_to_end: histogram(r, names::SINK_END_TO_END_SECONDS)?,
+            freshness: live(r, names::SINK_FRESHNESS_SECONDS, Fold::Age)?,
+            // Every instance sees the same table.
+            parts: live(r, names::SINK_TABLE_PARTS, Fold::Max)?,
+            held: live(r, names::SINK_HELD_PARTITIONS, Fold::Sum)?,
+        };
         let transactions = counters(r, names::TRANSACTIONS)?;
         let rebalances = counters(r, names::REBALANCES)?;
         let tasks = live(r, names::TASKS, Fold::Sum)?;
@@ -151,6 +176,7 @@ impl Metrics {
             rebalances: Rebalance::ALL.iter().map(|e| (*e, rebalances.with_label_values(&[e.as_str()]))).collect(),
             registry,
             known,
+            sink,
         })
     }
 
@@ -158,6 +184,11 @@ impl Metrics {
     /// stream are shared and exist from the first call on.
     pub fn stream(&self, stream: &str) -> StreamMetrics {
         StreamMetrics::new(&self.stream, stream, &self.known)
+    }
+
+    /// A sink's metrics, as long as the handle is held.
+    pub fn sink(&self, sink: &str) -> SinkMetrics {
+        SinkMetrics::new(&self.sink, sink)
     }
 
     /// A counter over all its labels.
@@ -328,6 +359,11 @@ mod tests {
         stream.commit(&tally, 2);
         let (partition, restore, store) =
             (metrics.partition("t", 0), metrics.restore("customers", 0), metrics.store("customers"));
+        let mut sink = metrics.sink("brew");
+        sink.insert("orders", InsertOutcome::Failed, Duration::from_millis(20));
+        sink.rows("orders", &[1, 2], 3);
+        sink.bad("not_row");
+        sink.parts("orders", 4);
         partition.lag(5, Some(1.5));
         restore.remaining(7);
         store.set(8, 9);

@@ -13,6 +13,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod names;
+pub mod sink;
 pub mod stream;
 pub mod tally;
 
@@ -20,7 +21,9 @@ pub use health::{Health, WorkerHealth, thousands};
 pub use http::{Server, serve};
 pub use logging::LogFormat;
 pub use metrics::{
-    Known, Metrics, Outcome, PartitionMetrics, Rebalance, RestoreMetrics, StoreMetrics, TaskMetrics, TaskState,
+    InsertOutcome, Known, Metrics, Outcome, PartitionMetrics, Rebalance, RestoreMetrics, StoreMetrics, TaskMetrics,
+    TaskState,
 };
+pub use sink::SinkMetrics;
 pub use stream::StreamMetrics;
 pub use tally::{Counts, Tally};

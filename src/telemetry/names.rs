@@ -69,6 +69,24 @@ metrics! {
         "Bytes that a store takes on the disk of this instance.";
     REBALANCES = Counter "highwater_rebalances_total" ["event"]
         "Rebalances by what they did to this instance: assigned, revoked, lost.";
+    SINK_ROWS = Counter "highwater_sink_rows_total" ["sink", "table"]
+        "Rows that are in the table of a sink.";
+    SINK_INSERTS = Counter "highwater_sink_inserts_total" ["sink", "table", "outcome"]
+        "Inserts by outcome: done; failed, and sent again under the same token; refused, and planned anew.";
+    SINK_INSERT_ERRORS = Counter "highwater_sink_insert_errors_total" ["sink", "table"]
+        "Inserts that failed or were refused, and looks at tables that rows do not fit into.";
+    SINK_BAD_RECORDS = Counter "highwater_sink_bad_records_total" ["sink", "reason"]
+        "Records that are no rows of their table, which went by on_error.";
+    SINK_INSERT_SECONDS = Histogram "highwater_sink_insert_seconds" []
+        "Seconds that an insert took, until it was in or failed.";
+    SINK_END_TO_END_SECONDS = Histogram "highwater_sink_end_to_end_seconds" []
+        "Seconds from the commit of a change in the source until its row is in the table.";
+    SINK_FRESHNESS_SECONDS = Gauge "highwater_sink_freshness_seconds" ["sink", "table"]
+        "Age in seconds of the newest change in the table, by the clock of the source; grows while the source is silent.";
+    SINK_TABLE_PARTS = Gauge "highwater_sink_table_parts" ["sink", "table"]
+        "Active parts of the table: many are inserts that are too small or a server that merges too little.";
+    SINK_HELD_PARTITIONS = Gauge "highwater_sink_held_partitions" ["sink"]
+        "Partitions that wait until a table is there, has a column, or takes inserts again.";
     BUILD_INFO = Gauge "highwater_build_info" ["version", "commit"]
         "Always 1; the labels say which build this is.";
 }

@@ -1,7 +1,7 @@
 //! topology.yaml: its text in, a checked topology out, or every error in it at once.
 //!
 //! [`Topology::load`] is the way in. The text becomes a tree with positions (`yaml`), the tree is read section by section
-//! (`spec`, `stream`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
+//! (`spec`, `stream`, `sink`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
 //! `diagnostics`), and what only shows between streams is checked at the end (`check`). No diagnostic shows a secret
 //! (`redact`). Files of [`scenario`]s are read by the same means.
 
@@ -22,6 +22,7 @@ mod rule_options;
 mod rules_file;
 pub mod scenario;
 mod secrets;
+mod sink;
 mod spec;
 pub mod starter;
 mod steps;
@@ -43,6 +44,7 @@ pub use names::topic as check_topic_name;
 pub use reader::nearest;
 pub use units::{duration, show as show_duration};
 
+use crate::connectors::clickhouse;
 use crate::operators::{dedup, filter, mask};
 use crate::record::Secret;
 
@@ -59,6 +61,7 @@ pub struct Topology {
     pub state: State,
     pub http: Option<SocketAddr>,
     pub streams: Vec<Stream>,
+    pub sinks: Vec<Sink>,
     /// No place was named for the embedded log: it lies with the state.
     log_in_state: bool,
 }
@@ -105,6 +108,17 @@ pub struct Stream {
     pub to: Target,
     /// Header names that pass; all others stay behind.
     pub headers: Vec<String>,
+    /// A sink tells how old its rows are, by a header with the time of their commit.
+    pub stamped: bool,
+    pub on_error: OnError,
+}
+
+/// Rows of topics into tables of another system.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    pub name: String,
+    pub source: Source,
+    pub clickhouse: clickhouse::Config,
     pub on_error: OnError,
 }
 
@@ -147,7 +161,27 @@ impl Topology {
     /// Kafka's own topics and our changelogs may match a generous pattern; they are nobody's input.
     pub fn is_internal(&self, topic: &str) -> bool {
         let ours = topic.strip_prefix(&self.application).is_some_and(|rest| rest.starts_with('-'));
-        topic.starts_with("__") || (ours && topic.ends_with("-changelog"))
+        topic.starts_with("__") || (ours && (topic.ends_with("-changelog") || topic.ends_with("-plans")))
+    }
+
+    /// The topic where a sink's plans stand.
+    pub fn plans(&self, sink: &str) -> String {
+        format!("{}-{sink}-plans", self.application)
+    }
+
+    /// A sink's consumer group.
+    pub fn sink_group(&self, sink: &str) -> String {
+        format!("{}-{sink}", self.application)
+    }
+
+    /// Topics of dead letters: nobody's rows.
+    fn letters(&self) -> impl Iterator<Item = &str> {
+        let each =
+            self.streams.iter().map(|stream| &stream.on_error).chain(self.sinks.iter().map(|sink| &sink.on_error));
+        each.filter_map(|on_error| match on_error {
+            OnError::DeadLetter { topic } => Some(topic.as_str()),
+            OnError::Fail | OnError::Skip => None,
+        })
     }
 
     /// The stream that reads a topic; a checked topology has at most one for each literal topic.
@@ -168,11 +202,46 @@ impl Source {
         }
     }
 
+    /// A template with the groups of a topic.
+    fn expand(&self, template: &str, topic: &str) -> String {
+        let groups = match self {
+            Source::Pattern(regex) => regex.captures(topic),
+            Source::Topics(_) => None,
+        };
+        names::expand(template, |name: &str| match groups.as_ref().and_then(|groups| groups.name(name)) {
+            Some(group) => group.as_str().to_owned(),
+            None if name == "topic" => topic.to_owned(),
+            None => String::new(),
+        })
+    }
+
     /// The pattern as it was written, without the anchors.
     pub fn pattern(&self) -> Option<&str> {
         let Source::Pattern(regex) = self else { return None };
         let text = regex.as_str();
         Some(text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text))
+    }
+}
+
+impl Sink {
+    /// Those that it reads, of those that there are and of those that it names.
+    pub fn topics(&self, topology: &Topology, existing: &[String]) -> Vec<String> {
+        match &self.source {
+            Source::Topics(topics) => topics.clone(),
+            Source::Pattern(regex) => {
+                let rows = |topic: &&String| {
+                    regex.is_match(topic)
+                        && !topology.is_internal(topic)
+                        && topology.letters().all(|letters| letters != *topic)
+                };
+                existing.iter().filter(rows).cloned().collect()
+            }
+        }
+    }
+
+    /// The table of a topic; None for topics that it does not read.
+    pub fn table_for(&self, topic: &str) -> Option<String> {
+        self.source.matches(topic).then(|| self.source.expand(&self.clickhouse.table, topic))
     }
 }
 
@@ -187,16 +256,7 @@ impl Stream {
         if !self.reads(source_topic) {
             return None;
         }
-        let groups = match &self.source {
-            Source::Pattern(regex) => regex.captures(source_topic),
-            Source::Topics(_) => None,
-        };
-        let value = |name: &str| match groups.as_ref().and_then(|groups| groups.name(name)) {
-            Some(group) => group.as_str().to_owned(),
-            None if name == "topic" => source_topic.to_owned(),
-            None => String::new(),
-        };
-        Some(names::expand(template, value))
+        Some(self.source.expand(template, source_topic))
     }
 
     /// Every topic or template written to, each once.

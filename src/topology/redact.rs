@@ -145,7 +145,7 @@ pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
 const KNOWN: [&str; 3] = ["kafka", "secrets", "topology"];
 
 /// Sections whose values are no secrets, unless a word says so.
-const HARMLESS: [&str; 15] = [
+const HARMLESS: [&str; 16] = [
     "application",
     "embedded",
     "commit_interval",
@@ -156,6 +156,7 @@ const HARMLESS: [&str; 15] = [
     "http",
     "defaults",
     "streams",
+    "sinks",
     "tables",
     // Of scenarios.
     "name",

@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::fields::BOOLEANS;
 use super::language;
 use super::reader::{Fields, Reader};
+use super::sink;
 use super::stream::{self, Draft};
 use super::units::{duration, show, size};
-use super::yaml::{Entry, Node, Value};
-use super::{Cluster, EMBEDDED_LOG, Mode, State, Topology, check, kafka, names};
+use super::yaml::{Entry, Node, Span, Value};
+use super::{Cluster, EMBEDDED_LOG, Mode, OnError, Sink, State, Topology, check, kafka, names};
 use crate::record::Secret;
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -37,11 +38,14 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
     let state = read_state(reader, top, log_in_state);
     let cluster = read_cluster(reader, top, &state.path);
     let http = read_http(reader, top);
-    let drafts = read_streams(reader, top);
+    let on_error = read_defaults(reader, top);
+    let drafts = read_streams(reader, top, &on_error);
     check::streams(reader, application.as_deref().unwrap_or_default(), &drafts);
+    let (sinks, all_read) = read_sinks(reader, top, &on_error, &drafts);
     let count = drafts.len();
-    let streams: Vec<_> = drafts.into_iter().filter_map(Draft::finish).collect();
-    if streams.len() < count {
+    let mut streams: Vec<_> = drafts.into_iter().filter_map(Draft::finish).collect();
+    streams.iter_mut().for_each(|stream| stream.stamped = !sinks.is_empty());
+    if streams.len() < count || !all_read {
         return None;
     }
     let application = application?;
@@ -55,6 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
         state,
         http,
         streams,
+        sinks,
         log_in_state,
     })
 }
@@ -225,17 +230,34 @@ fn read_http(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<SocketAddr> {
     })
 }
 
-fn read_streams(reader: &mut Reader<'_>, top: Fields<'_>) -> Vec<Draft> {
-    let default = top.get("defaults").and_then(|section| {
-        let fields = reader.fields(&section.value, section.key_span, "`defaults`", language::DEFAULTS.names)?;
-        fields.get("on_error").and_then(|entry| stream::read_on_error(reader, entry))
-    });
-    let Some(section) = top.require(reader, "streams", "a topology without streams does nothing") else {
-        return Vec::new();
+type OnErrorAt = Option<(OnError, Span)>;
+
+fn read_defaults(reader: &mut Reader<'_>, top: Fields<'_>) -> OnErrorAt {
+    let section = top.get("defaults")?;
+    let fields = reader.fields(&section.value, section.key_span, "`defaults`", language::DEFAULTS.names)?;
+    fields.get("on_error").and_then(|entry| stream::read_on_error(reader, entry))
+}
+
+fn read_streams(reader: &mut Reader<'_>, top: Fields<'_>, on_error: &OnErrorAt) -> Vec<Draft> {
+    const NOTHING: &str = "a topology without streams does nothing";
+    // Sinks may stand alone, deployed apart from what they read.
+    let section = match top.get("sinks") {
+        Some(_) => top.get("streams"),
+        None => top.require(reader, "streams", NOTHING),
     };
+    let Some(section) = section else { return Vec::new() };
     let entries = reader.map(&section.value, section.key_span, "`streams`").unwrap_or_default();
     if entries.is_empty() && matches!(section.value.value, Value::Map(_)) {
-        reader.error("blank", section.key_span, "`streams` lists no stream", "a topology without streams does nothing");
+        reader.error("blank", section.key_span, "`streams` lists no stream", NOTHING);
     }
-    entries.iter().filter_map(|entry| stream::read(reader, entry, &default)).collect()
+    entries.iter().filter_map(|entry| stream::read(reader, entry, on_error)).collect()
+}
+
+/// The sinks, and whether that is all of them.
+fn read_sinks(reader: &mut Reader<'_>, top: Fields<'_>, on_error: &OnErrorAt, drafts: &[Draft]) -> (Vec<Sink>, bool) {
+    let Some(section) = top.get("sinks") else { return (Vec::new(), true) };
+    let entries = reader.map(&section.value, section.key_span, "`sinks`").unwrap_or_default();
+    let sinks: Vec<_> = entries.iter().filter_map(|entry| sink::read(reader, entry, on_error, drafts)).collect();
+    let all_read = sinks.len() == entries.len();
+    (sinks, all_read)
 }

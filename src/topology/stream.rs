@@ -6,7 +6,8 @@ use regex::Regex;
 
 use super::language;
 use super::names::{self, Piece};
-use super::reader::{Fields, Reader, list, nearest};
+use super::reader::{Fields, Reader, Text, list, nearest};
+use super::sink;
 use super::steps::{self, TableTarget};
 use super::yaml::{Entry, Node, Span, Value};
 use super::{OnError, Source, Stream, Target};
@@ -40,6 +41,7 @@ impl Draft {
             mask: self.mask?,
             to: self.to?,
             headers: self.headers,
+            stamped: false,
             on_error: self.on_error?,
         })
     }
@@ -53,7 +55,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, default: &Option<(OnE
     }
     let fields = reader.fields(&entry.value, at, "a stream", language::STREAM.names)?;
     let (source, source_at) = match fields.require(reader, "from", "a stream reads a topic: `from: TOPIC`") {
-        Some(entry) => read_source(reader, entry),
+        Some(entry) => read_source(reader, entry, false),
         None => (None, Vec::new()),
     };
     let steps = match fields.get("steps") {
@@ -89,8 +91,12 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, default: &Option<(OnE
     Some(Draft { name, at, source, source_at, dedup, filter, mask, to, to_at, headers, on_error, dead_letters_at })
 }
 
-fn read_source(reader: &mut Reader<'_>, entry: &Entry) -> (Option<Source>, Vec<Span>) {
+/// `patterns`: a single value may be one.
+pub(super) fn read_source(reader: &mut Reader<'_>, entry: &Entry, patterns: bool) -> (Option<Source>, Vec<Span>) {
     let at = entry.key_span;
+    if patterns && sink::looks_like_pattern(&entry.value) {
+        return read_pattern(reader, entry);
+    }
     if matches!(entry.value.value, Value::Scalar { .. }) {
         return topics(read_topic(reader, &entry.value, at, "`from`").into_iter().collect());
     }
@@ -244,6 +250,17 @@ fn read_headers(reader: &mut Reader<'_>, fields: Fields<'_>) -> Vec<String> {
 
 fn read_template(reader: &mut Reader<'_>, node: &Node, at: Span, source: Option<&Source>) -> Option<(String, Span)> {
     let text = reader.text(node, at, "the output topic")?;
+    let literal: String = names::expand(&text.text, |_| "x".into());
+    if let (Ok(_), Err(label)) = (names::template(&text.text), names::topic(&literal)) {
+        reader.error("topic-name", text.span, format!("`{}` cannot be a topic", text.text), label);
+        return None;
+    }
+    check_template(reader, &text, source)?;
+    Some((text.text, text.span))
+}
+
+/// Whether it has groups; None where they are wrong.
+pub(super) fn check_template(reader: &mut Reader<'_>, text: &Text, source: Option<&Source>) -> Option<bool> {
     let pieces = match names::template(&text.text) {
         Ok(pieces) => pieces,
         Err(label) => {
@@ -251,11 +268,6 @@ fn read_template(reader: &mut Reader<'_>, node: &Node, at: Span, source: Option<
             return None;
         }
     };
-    let literal: String = names::expand(&text.text, |_| "x".into());
-    if let Err(label) = names::topic(&literal) {
-        reader.error("topic-name", text.span, format!("`{}` cannot be a topic", text.text), label);
-        return None;
-    }
     let mut known = vec!["topic"];
     if let Some(Source::Pattern(regex)) = source {
         known.extend(regex.capture_names().flatten());
@@ -274,7 +286,7 @@ fn read_template(reader: &mut Reader<'_>, node: &Node, at: Span, source: Option<
         reader.error("template", text.span, format!("`{{{name}}}` is no group of the pattern"), label);
         return None;
     }
-    Some((text.text, text.span))
+    Some(pieces.iter().any(|piece| matches!(piece, Piece::Group(_))))
 }
 
 /// `fail`, `skip` or `{ dead_letter: { topic: T } }`, with the place of the topic.

@@ -80,6 +80,18 @@ fn statement_and_rows_may_share_the_body() {
     assert_eq!(found, json!(3));
 }
 
+#[test]
+fn a_table_may_be_named_like_a_clause() {
+    let clickhouse = ClickHouse::shared();
+    for name in ["values", "format"] {
+        clickhouse.query(&format!("CREATE TABLE {name} (id UInt64) ENGINE = Memory"));
+        clickhouse.query(&format!("INSERT INTO {name} VALUES (1)"));
+        clickhouse.query(&format!("INSERT INTO TABLE {name} FORMAT Values (2)"));
+        clickhouse.query(&format!("INSERT INTO default.{name} (id) FORMAT JSONEachRow {{\"id\":3}}"));
+        assert_eq!(clickhouse.value(&format!("SELECT groupArray(id) FROM {name}")), json!([1, 2, 3]));
+    }
+}
+
 /// As the `clickhouse` crate sends a query with parameters.
 #[test]
 fn a_form_says_what_the_address_could() {

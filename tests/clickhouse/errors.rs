@@ -35,6 +35,11 @@ fn a_failed_statement_says_its_code() {
     is(&ask(&[("bad; name", "1")], "SELECT 1"), 404, 115, "UNKNOWN_SETTING");
     is(&ask(&[("max_threads", "many")], "SELECT 1"), 400, 27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED");
     is(&ask(&[("decompress", "1")], "SELECT 1"), 500, 271, "CANNOT_DECOMPRESS");
+    // A block that is stored as it is, under a checksum that is not its own.
+    let block = [&[0; 16][..], &[2, 17, 0, 0, 0, 8, 0, 0, 0], b"SELECT 1"].concat();
+    let reply = clickhouse.post(&[("decompress", "1")], &block).expect("an answer");
+    is(&reply, 500, 271, "CANNOT_DECOMPRESS");
+    assert!(reply.text().contains("checksum"), "{}", reply.text());
     // One statement a request, as with a server; a semicolon at its end is none.
     is(&ask(&[], "SELECT 1; SELECT 2"), 400, 62, "SYNTAX_ERROR");
     assert_eq!(ask(&[], "SELECT 'a;b'; -- one").text(), "a;b\n");

@@ -98,7 +98,7 @@ fn an_answer_or_an_execution_is_held_until_all_is_disarmed() {
     for (before, stored) in [(false, 10), (true, 0)] {
         clickhouse.query("TRUNCATE TABLE orders");
         let fired = clickhouse.faults()["fired"].as_array().map(Vec::len);
-        clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "before": before, "when": "insert"}));
+        clickhouse.arm(&json!({"do": "delay", "ms": 180_000, "before": before, "when": "insert"}));
         std::thread::scope(|scope| {
             let inserting = scope.spawn(|| insert(&clickhouse, &format!("{before}")));
             // Others are served meanwhile.
@@ -129,7 +129,7 @@ fn what_is_held_goes_on_after_its_time() {
 #[test]
 fn an_insert_that_is_held_outlives_its_client() {
     let clickhouse = with_table();
-    clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "before": true, "when": "insert"}));
+    clickhouse.arm(&json!({"do": "delay", "ms": 180_000, "before": true, "when": "insert"}));
     let mut gone = clickhouse.connect().expect("a connection");
     let body = b"INSERT INTO orders VALUES (7)";
     gone.send(&head("POST", "/", &[("Content-Length", &body.len().to_string())])).expect("a head");

@@ -38,7 +38,7 @@ fn rows_and_the_deduplication_window_outlive_sigkill_and_a_stop() {
     insert(&clickhouse, "a", 10);
     assert_eq!(clickhouse.count("orders"), 10, "the window was lost");
     insert(&clickhouse, "b", 5);
-    clickhouse.stop();
+    assert!(clickhouse.stop().success());
     clickhouse.restart();
     assert_eq!(clickhouse.count("orders"), 15, "stopped");
     insert(&clickhouse, "b", 5);
@@ -54,6 +54,19 @@ fn without_a_window_the_same_token_is_stored_twice() {
     clickhouse.query("CREATE TABLE orders (id UInt64) ENGINE = MergeTree ORDER BY id");
     insert(&clickhouse, "a", 10);
     insert(&clickhouse, "a", 10);
+    assert_eq!(clickhouse.count("orders"), 20);
+}
+
+#[test]
+fn it_ends_when_it_is_asked() {
+    let mut clickhouse = with_table();
+    for signal in ["TERM", "INT"] {
+        insert(&clickhouse, signal, 10);
+        clickhouse.signal(signal);
+        let status = clickhouse.ended();
+        assert!(status.success(), "{signal}: {status}");
+        clickhouse.restart();
+    }
     assert_eq!(clickhouse.count("orders"), 20);
 }
 

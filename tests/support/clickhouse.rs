@@ -119,7 +119,7 @@ impl ClickHouse {
         Connection::to(self.port)
     }
 
-    // --- faults: tools/clickhouse/faults.py says what each does --------------------------------------------------------
+    // --- faults: tools/clickhouse/faults.py says what each does ----------------------------------------------------
 
     /// Arms one fault, or a list of them.
     #[track_caller]
@@ -165,14 +165,19 @@ impl ClickHouse {
     }
 
     /// A clean stop, as when its owner goes.
-    pub fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            drop(child.stdin.take());
-            let _ = child.wait();
-        }
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        drop(self.child.as_mut().expect("it was started").stdin.take());
+        self.ended()
     }
 
-    /// Waits until it has ended of itself: after the fault `kill_before` or `kill_after`.
+    /// Asks it to end: TERM or INT.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        signal::send(name, i64::from(self.child.as_ref().expect("it was started").id()));
+    }
+
+    /// Waits until it has ended: after a signal, or the fault `kill_before` or `kill_after`.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it was started");

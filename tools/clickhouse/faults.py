@@ -52,7 +52,6 @@ class Fault:
         said = [statement.text.decode(errors="replace"), *(f"{name}={value}" for name, value in settings.items())]
         return any(self.match in text for text in said)
 
-
     def before_it_runs(self):
         if self.do == "lose_request":
             raise Lost

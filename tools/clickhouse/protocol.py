@@ -19,11 +19,10 @@ except ImportError:  # before Python 3.14
     from backports import zstd
 
 # Parameters of a request that are no settings of the engine.
-RESERVED = {
-    "query", "database", "default_format", "query_id", "session_id", "session_timeout", "session_check", "close_session",
-    "user", "password", "quota_key", "role", "stacktrace", "compress", "decompress", "buffer_size", "wait_end_of_query",
-    "client_protocol_version",
-}  # fmt: skip
+RESERVED = set(
+    """query database default_format query_id session_id session_timeout session_check close_session user password
+    quota_key role stacktrace compress decompress buffer_size wait_end_of_query client_protocol_version""".split()
+)
 DECODE = {
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,

@@ -11,7 +11,7 @@ GAP = re.compile(rb"[ \t\f]*\r?\n?")
 
 
 def words(text):
-    """(word in upper case, its start, its end) of what stands outside of comments and parentheses, as far as it is read."""
+    """(word in upper case, its start, its end) of what stands outside of comments and parentheses."""
     depth = 0
     for match in TOKEN.finditer(text):
         token = match.group()

@@ -3,12 +3,19 @@
 use std::fmt::Write;
 
 use super::graph::{Graph, Kind};
-use crate::topology::{Source, Stream, Topology};
+use crate::topology::{Source, Topology};
 
 /// Every topic and what stands between them, numbered in the order of appearance.
 struct Drawing {
     topics: Vec<String>,
-    streams: Vec<(String, Graph)>,
+    streams: Vec<Part>,
+}
+
+/// A stream or a sink.
+struct Part {
+    name: String,
+    graph: Graph,
+    sources: Vec<String>,
 }
 
 /// Kafka Streams' sources and sinks are topics in a picture.
@@ -21,42 +28,51 @@ impl Drawing {
     fn of(topology: &Topology) -> Self {
         let mut drawing = Drawing { topics: Vec::new(), streams: Vec::new() };
         for stream in &topology.streams {
-            let graph = Graph::of(stream);
-            let sinks = graph.nodes.iter().filter_map(|node| match &node.kind {
-                Kind::Sink { topic } => Some(topic.clone()),
-                _ => None,
-            });
-            for topic in sources(stream).into_iter().chain(sinks) {
-                if !drawing.topics.contains(&topic) {
-                    drawing.topics.push(topic);
-                }
-            }
-            drawing.streams.push((stream.name.clone(), graph));
+            drawing.add(&stream.name, Graph::of(stream), sources(&stream.source));
+        }
+        for sink in &topology.sinks {
+            // What streams write to is there already.
+            let letters = topology.letters().map(str::to_owned).collect::<Vec<_>>();
+            let drawn = drawing.topics.iter().filter(|topic| sink.source.matches(topic) && !letters.contains(topic));
+            let drawn: Vec<String> = drawn.cloned().collect();
+            let sources = if drawn.is_empty() { sources(&sink.source) } else { drawn };
+            drawing.add(&sink.name, Graph::of_sink(sink), sources);
         }
         drawing
+    }
+
+    fn add(&mut self, name: &str, graph: Graph, sources: Vec<String>) {
+        let sinks = graph.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Sink { topic } => Some(topic),
+            _ => None,
+        });
+        for topic in sources.iter().chain(sinks) {
+            if !self.topics.contains(topic) {
+                self.topics.push(topic.clone());
+            }
+        }
+        self.streams.push(Part { name: name.to_owned(), graph, sources });
     }
 
     fn topic(&self, name: &str) -> Vec<End> {
         self.topics.iter().position(|topic| topic == name).map(End::Topic).into_iter().collect()
     }
 
-    fn ends(&self, topology: &Topology, stream: usize, node: usize) -> Vec<End> {
-        match self.streams.get(stream).and_then(|(_, graph)| graph.nodes.get(node)).map(|node| &node.kind) {
-            Some(Kind::Source { .. }) => {
-                let topics = topology.streams.get(stream).map(sources).unwrap_or_default();
-                topics.iter().flat_map(|topic| self.topic(topic)).collect()
-            }
+    fn ends(&self, stream: usize, node: usize) -> Vec<End> {
+        let Some(part) = self.streams.get(stream) else { return Vec::new() };
+        match part.graph.nodes.get(node).map(|node| &node.kind) {
+            Some(Kind::Source { .. }) => part.sources.iter().flat_map(|topic| self.topic(topic)).collect(),
             Some(Kind::Sink { topic }) => self.topic(topic),
             _ => vec![End::Node(stream, node)],
         }
     }
 
-    fn arrows(&self, topology: &Topology) -> Vec<(End, End)> {
+    fn arrows(&self) -> Vec<(End, End)> {
         let mut arrows = Vec::new();
-        for (stream, (_, graph)) in self.streams.iter().enumerate() {
-            for (from, to) in &graph.arrows {
-                for from in self.ends(topology, stream, *from) {
-                    arrows.extend(self.ends(topology, stream, *to).into_iter().map(|to| (from.copy(), to)));
+        for (stream, part) in self.streams.iter().enumerate() {
+            for (from, to) in &part.graph.arrows {
+                for from in self.ends(stream, *from) {
+                    arrows.extend(self.ends(stream, *to).into_iter().map(|to| (from.copy(), to)));
                 }
             }
         }
@@ -80,10 +96,10 @@ impl End {
     }
 }
 
-fn sources(stream: &Stream) -> Vec<String> {
-    match &stream.source {
+fn sources(source: &Source) -> Vec<String> {
+    match source {
         Source::Topics(topics) => topics.clone(),
-        Source::Pattern(_) => vec![stream.source.pattern().unwrap_or_default().to_owned()],
+        Source::Pattern(_) => vec![source.pattern().unwrap_or_default().to_owned()],
     }
 }
 
@@ -97,7 +113,7 @@ pub(super) fn mermaid(topology: &Topology) -> String {
     for (index, topic) in drawing.topics.iter().enumerate() {
         let _ = writeln!(out, "  t{index}([{}])", quote(topic));
     }
-    for (stream, (name, graph)) in drawing.streams.iter().enumerate() {
+    for (stream, Part { name, graph, .. }) in drawing.streams.iter().enumerate().take(topology.streams.len()) {
         let _ = writeln!(out, "  subgraph s{stream}[{}]", quote(name));
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Kind::Processor { store } = &node.kind {
@@ -109,7 +125,7 @@ pub(super) fn mermaid(topology: &Topology) -> String {
         }
         out.push_str("  end\n");
     }
-    for (from, to) in drawing.arrows(topology) {
+    for (from, to) in drawing.arrows() {
         let _ = writeln!(out, "  {} --> {}", from.id(), to.id());
     }
     out
@@ -123,7 +139,7 @@ pub(super) fn dot(topology: &Topology) -> String {
     for (index, topic) in drawing.topics.iter().enumerate() {
         let _ = writeln!(out, "  t{index} [label={}, shape=cds]", quote(topic));
     }
-    for (stream, (name, graph)) in drawing.streams.iter().enumerate() {
+    for (stream, Part { name, graph, .. }) in drawing.streams.iter().enumerate().take(topology.streams.len()) {
         let _ = writeln!(out, "  subgraph cluster_{stream} {{\n    label={}", quote(name));
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Kind::Processor { store } = &node.kind {
@@ -136,7 +152,7 @@ pub(super) fn dot(topology: &Topology) -> String {
         }
         out.push_str("  }\n");
     }
-    for (from, to) in drawing.arrows(topology) {
+    for (from, to) in drawing.arrows() {
         let _ = writeln!(out, "  {} -> {}", from.id(), to.id());
     }
     out.push_str("}\n");

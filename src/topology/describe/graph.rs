@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::operators::mask::Rules;
-use crate::topology::{OnError, Source, Stream, Target};
+use crate::topology::{OnError, Sink, Source, Stream, Target};
 
 pub(super) struct Node {
     pub name: String,
@@ -26,11 +26,7 @@ impl Graph {
     pub fn of(stream: &Stream) -> Self {
         let mut graph = Graph { nodes: Vec::new(), arrows: Vec::new() };
         let name = |suffix: &str| format!("{}-{suffix}", stream.name);
-        let topics = match &stream.source {
-            Source::Topics(topics) => format!("[{}]", topics.join(", ")),
-            Source::Pattern(_) => stream.source.pattern().unwrap_or_default().to_owned(),
-        };
-        let source = graph.add(name("source"), Kind::Source { topics });
+        let source = graph.add(name("source"), Kind::Source { topics: topics(&stream.source) });
         let mut last = source;
         if stream.dedup.is_some() {
             last = graph.follow(last, name("dedup"), Kind::Processor { store: Some(name("dedup")) });
@@ -49,6 +45,18 @@ impl Graph {
         if let OnError::DeadLetter { topic } = &stream.on_error {
             let letters = graph.add(name("dead-letters"), Kind::Sink { topic: topic.clone() });
             graph.arrows.extend(refusing.iter().map(|from| (*from, letters)));
+        }
+        graph
+    }
+
+    /// A sink of another system: its table stands where Kafka Streams has a topic.
+    pub fn of_sink(sink: &Sink) -> Self {
+        let mut graph = Graph { nodes: Vec::new(), arrows: Vec::new() };
+        let name = |suffix: &str| format!("{}-{suffix}", sink.name);
+        let source = graph.add(name("source"), Kind::Source { topics: topics(&sink.source) });
+        graph.follow(source, name("sink"), Kind::Sink { topic: table(sink) });
+        if let OnError::DeadLetter { topic } = &sink.on_error {
+            graph.follow(source, name("dead-letters"), Kind::Sink { topic: topic.clone() });
         }
         graph
     }
@@ -76,6 +84,18 @@ impl Graph {
     pub fn size(&self, node: usize) -> usize {
         1 + self.after(node).into_iter().map(|next| self.size(next)).sum::<usize>()
     }
+}
+
+fn topics(source: &Source) -> String {
+    match source {
+        Source::Topics(topics) => format!("[{}]", topics.join(", ")),
+        Source::Pattern(_) => source.pattern().unwrap_or_default().to_owned(),
+    }
+}
+
+/// `clickhouse:brew.{table}`
+pub(super) fn table(sink: &Sink) -> String {
+    format!("clickhouse:{}.{}", sink.clickhouse.database, sink.clickhouse.table)
 }
 
 /// One sink a topic; a rules file may send several tables to one.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::operators::dedup::{MissingPosition, OnRegression};
 use crate::operators::filter::Mode;
 use crate::operators::mask::{FieldRule, Rules, TableConfig, Unlisted};
-use crate::topology::{OnError, Source, Stream, Target, Topology};
+use crate::topology::{OnError, Sink, Source, Stream, Target, Topology};
 
 #[derive(Serialize)]
 struct Described<'a> {
@@ -17,6 +17,29 @@ struct Described<'a> {
     static_membership: bool,
     threads: usize,
     streams: Vec<DescribedStream<'a>>,
+    sinks: Vec<DescribedSink<'a>>,
+}
+
+#[derive(Serialize)]
+struct DescribedSink<'a> {
+    name: &'a str,
+    from: From<'a>,
+    group: String,
+    plans_topic: String,
+    clickhouse: ClickHouse<'a>,
+    on_error: &'static str,
+    dead_letter_topic: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ClickHouse<'a> {
+    url: &'a str,
+    database: &'a str,
+    table: &'a str,
+    batch_rows: usize,
+    batch_bytes: u64,
+    batch_timeout_ms: u128,
+    dedup_window: u64,
 }
 
 #[derive(Serialize)]
@@ -91,6 +114,7 @@ pub(super) fn render(topology: &Topology) -> String {
         static_membership: topology.static_membership,
         threads: topology.threads,
         streams: topology.streams.iter().map(|stream| of_stream(topology, stream)).collect(),
+        sinks: topology.sinks.iter().map(|sink| of_sink(topology, sink)).collect(),
     };
     // Maps with string keys and plain values: nothing that serde_json refuses.
     serde_json::to_string_pretty(&described).unwrap_or_default() + "\n"
@@ -99,10 +123,7 @@ pub(super) fn render(topology: &Topology) -> String {
 fn of_stream<'a>(topology: &'a Topology, stream: &'a Stream) -> DescribedStream<'a> {
     DescribedStream {
         name: &stream.name,
-        from: match &stream.source {
-            Source::Topics(topics) => From::Topics(topics),
-            Source::Pattern(_) => From::Pattern(stream.source.pattern().unwrap_or_default()),
-        },
+        from: from(&stream.source),
         dedup: stream.dedup.as_ref().map(|config| Dedup {
             store: format!("{}-dedup", stream.name),
             changelogs: match &stream.source {
@@ -137,15 +158,45 @@ fn of_stream<'a>(topology: &'a Topology, stream: &'a Stream) -> DescribedStream<
             Target::ByTable(topics) => To::ByTable(topics),
         },
         headers: &stream.headers,
-        on_error: match stream.on_error {
-            OnError::Fail => "fail",
-            OnError::Skip => "skip",
-            OnError::DeadLetter { .. } => "dead_letter",
+        on_error: on_error(&stream.on_error).0,
+        dead_letter_topic: on_error(&stream.on_error).1,
+    }
+}
+
+fn of_sink<'a>(topology: &Topology, sink: &'a Sink) -> DescribedSink<'a> {
+    let clickhouse = &sink.clickhouse;
+    DescribedSink {
+        name: &sink.name,
+        from: from(&sink.source),
+        group: topology.sink_group(&sink.name),
+        plans_topic: topology.plans(&sink.name),
+        clickhouse: ClickHouse {
+            url: &clickhouse.url,
+            database: &clickhouse.database,
+            table: &clickhouse.table,
+            batch_rows: clickhouse.batch.rows,
+            batch_bytes: clickhouse.batch.bytes,
+            batch_timeout_ms: clickhouse.batch.timeout.as_millis(),
+            dedup_window: clickhouse.dedup_window,
         },
-        dead_letter_topic: match &stream.on_error {
-            OnError::DeadLetter { topic } => Some(topic),
-            _ => None,
-        },
+        on_error: on_error(&sink.on_error).0,
+        dead_letter_topic: on_error(&sink.on_error).1,
+    }
+}
+
+fn from(source: &Source) -> From<'_> {
+    match source {
+        Source::Topics(topics) => From::Topics(topics),
+        Source::Pattern(_) => From::Pattern(source.pattern().unwrap_or_default()),
+    }
+}
+
+/// The word, and the topic of dead letters.
+fn on_error(on_error: &OnError) -> (&'static str, Option<&str>) {
+    match on_error {
+        OnError::Fail => ("fail", None),
+        OnError::Skip => ("skip", None),
+        OnError::DeadLetter { topic } => ("dead_letter", Some(topic)),
     }
 }
 

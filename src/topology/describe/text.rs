@@ -7,8 +7,8 @@ use crate::topology::Topology;
 
 pub(super) fn render(topology: &Topology) -> String {
     let mut out = String::from("Topologies:\n ");
-    for (id, stream) in topology.streams.iter().enumerate() {
-        let graph = Graph::of(stream);
+    let graphs = topology.streams.iter().map(Graph::of).chain(topology.sinks.iter().map(Graph::of_sink));
+    for (id, graph) in graphs.enumerate() {
         let _ = writeln!(out, "  Sub-topology: {id}");
         for index in sorted(&graph, (0..graph.nodes.len()).collect()) {
             out.push_str("    ");

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use super::graph::table;
 use crate::operators::dedup::{MissingPosition, OnRegression};
 use crate::operators::filter::Mode;
 use crate::operators::mask::{Rules, TableConfig, Unlisted};
-use crate::topology::{OnError, Source, Stream, Target, Topology};
+use crate::topology::units::show;
+use crate::topology::{OnError, Sink, Source, Stream, Target, Topology};
 
 struct Branch {
     text: String,
@@ -18,9 +20,14 @@ fn leaf(text: impl Into<String>) -> Branch {
 
 pub(super) fn render(topology: &Topology) -> String {
     let mut out = String::new();
-    let streams = topology.streams.len();
-    let _ = writeln!(out, "{} ({streams} stream{})", topology.application, if streams == 1 { "" } else { "s" });
-    let branches: Vec<_> = topology.streams.iter().map(|stream| of_stream(topology, stream)).collect();
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let mut counts = count(topology.streams.len(), "stream");
+    if !topology.sinks.is_empty() {
+        counts = format!("{counts}, {}", count(topology.sinks.len(), "sink"));
+    }
+    let _ = writeln!(out, "{} ({counts})", topology.application);
+    let streams = topology.streams.iter().map(|stream| of_stream(topology, stream));
+    let branches: Vec<_> = streams.chain(topology.sinks.iter().map(|sink| of_sink(topology, sink))).collect();
     grow(&mut out, &branches, "");
     out
 }
@@ -35,11 +42,7 @@ fn grow(out: &mut String, branches: &[Branch], indent: &str) {
 }
 
 fn of_stream(topology: &Topology, stream: &Stream) -> Branch {
-    let from = match &stream.source {
-        Source::Topics(topics) => topics.join(", "),
-        Source::Pattern(_) => format!("pattern {}", stream.source.pattern().unwrap_or_default()),
-    };
-    let mut below = vec![leaf(format!("from      {from}"))];
+    let mut below = vec![from(&stream.source)];
     if stream.dedup.is_some() {
         below.push(dedup(topology, stream));
     }
@@ -55,12 +58,36 @@ fn of_stream(topology: &Topology, stream: &Stream) -> Branch {
     below.push(to(stream));
     let headers = if stream.headers.is_empty() { "none pass".to_owned() } else { stream.headers.join(", ") };
     below.push(leaf(format!("headers   {headers}")));
-    below.push(leaf(match &stream.on_error {
+    below.push(on_error(&stream.on_error));
+    Branch { text: stream.name.clone(), below }
+}
+
+fn of_sink(topology: &Topology, sink: &Sink) -> Branch {
+    let batch = sink.clickhouse.batch;
+    let below = vec![
+        from(&sink.source),
+        leaf(format!("group     {}", topology.sink_group(&sink.name))),
+        leaf(format!("plans     {}", topology.plans(&sink.name))),
+        leaf(format!("to        {} at {}", table(sink), sink.clickhouse.url)),
+        leaf(format!("batch     {} rows, {} bytes or {}", batch.rows, batch.bytes, show(batch.timeout))),
+        on_error(&sink.on_error),
+    ];
+    Branch { text: sink.name.clone(), below }
+}
+
+fn from(source: &Source) -> Branch {
+    leaf(match source {
+        Source::Topics(topics) => format!("from      {}", topics.join(", ")),
+        Source::Pattern(_) => format!("from      pattern {}", source.pattern().unwrap_or_default()),
+    })
+}
+
+fn on_error(on_error: &OnError) -> Branch {
+    leaf(match on_error {
         OnError::Fail => "on error  stop".to_owned(),
         OnError::Skip => "on error  skip and count".to_owned(),
         OnError::DeadLetter { topic } => format!("on error  dead letter to {topic}"),
-    }));
-    Branch { text: stream.name.clone(), below }
+    })
 }
 
 fn dedup(topology: &Topology, stream: &Stream) -> Branch {

@@ -282,6 +282,18 @@ pub(super) static ALL: &[Explanation] = &[
         ],
     ),
     error(
+        "unmasked-sink",
+        "a sink that reads what is not masked yet",
+        [
+            "A sink's `from` takes a topic that a stream reads: its rows would be in the tables before any rule was applied.",
+            "Let the sink read what streams write; narrow its pattern to the prefix of the outputs.",
+            "streams:\n  s: { from: shop.raw, steps: [dedup, { mask: none }], to: shop.clean }\n\
+             sinks:\n  c: { from: 'shop\\..+', clickhouse: { url: 'http://h', table: t } }\n",
+            "streams:\n  s: { from: shop.raw, steps: [dedup, { mask: none }], to: shop.clean }\n\
+             sinks:\n  c: { from: shop.clean, clickhouse: { url: 'http://h', table: t } }\n",
+        ],
+    ),
+    error(
         "unreadable",
         "a file that cannot be read",
         [
@@ -376,6 +388,17 @@ pub(super) static ALL: &[Explanation] = &[
             "`steps: [dedup, …]`, unless the table has no key or what reads the output can cope.",
             "steps: [{ mask: none }]\n",
             "steps: [dedup, { mask: none }]\n",
+        ],
+    ),
+    warning(
+        "one-table",
+        "several topics and one table",
+        [
+            "A sink reads several topics, and its `table` has no `{topic}`.",
+            "Rows of all of them go to one table.",
+            "Give each topic its own table, `table: '{topic}'`, or a sink each; leave it where they hold the same rows.",
+            "sinks:\n  c: { from: { topics: [a, b] }, clickhouse: { url: 'http://h', table: t } }\n",
+            "sinks:\n  c: { from: { topics: [a, b] }, clickhouse: { url: 'http://h', table: '{topic}' } }\n",
         ],
     ),
     warning(

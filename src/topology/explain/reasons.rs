@@ -118,6 +118,29 @@ pub(super) fn of(reason: Reason) -> Explanation {
             "max.message.bytes=1048588\na row of 2 MB",
             "max.message.bytes=10485880\na row of 2 MB",
         ),
+        Reason::NotRow => (
+            "a record that is no row",
+            "A sink read a value that is JSON and not an object of columns.",
+            "Narrow the sink's `from` to topics that streams write.",
+            "sinks: { s: { from: 'brew\\..+' … } }\n[1, 2]",
+            "sinks: { s: { from: 'brew\\.analytics\\..+' … } }\n{\"id\":1,\"cdc_lsn\":7,\"_deleted\":0}",
+        ),
+        Reason::ColumnMisfit => (
+            "a value that its column cannot hold",
+            "A column of the sink's table cannot hold the value exactly: a number out of its range, null where it is not \
+             Nullable, a time with more digits than it has. ClickHouse itself would store something else in silence.",
+            "Give the column a type that holds it (ALTER TABLE … MODIFY COLUMN), and send the record again.",
+            "n Int32\n{\"n\":3000000000}",
+            "n Int64\n{\"n\":3000000000}",
+        ),
+        Reason::RefusedByTable => (
+            "a row that the server refused",
+            "The server refused an insert because of one of its rows, for example by a CONSTRAINT of the table; halved until \
+             it was alone, this row was the one.",
+            "Mend the constraint or the row, and send the record again.",
+            "CONSTRAINT positive CHECK n > 0\n{\"n\":-1}",
+            "CONSTRAINT positive CHECK n > 0\n{\"n\":1}",
+        ),
     };
     Explanation { code: reason.as_str(), kind: Kind::Record, title, cause, data: "", remedy, wrong, right }
 }

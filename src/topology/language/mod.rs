@@ -145,6 +145,14 @@ mod tests {
             }
             "stream" => stream(plain, none, &format!("{field}: {value}")),
             "defaults" => format!("{}defaults: {given}\n", stream(plain, none, "")),
+            "sink" => format!(
+                "{}sinks: {{ s: {{ from: rows, clickhouse: {{ url: 'http://h', table: t }}, {field}: {value} }} }}\n",
+                stream(plain, none, "")
+            ),
+            "clickhouse" => format!(
+                "{}sinks: {{ s: {{ from: rows, clickhouse: {{ url: 'http://h', table: t, {field}: {value} }} }} }}\n",
+                stream(plain, none, "")
+            ),
             "topology" => format!("{}{field}: {value}\n", stream(plain, none, "")),
             other => panic!("where does {other} stand?"),
         }

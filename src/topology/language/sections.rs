@@ -48,7 +48,9 @@ section! { TOPOLOGY, "topology", "A whole file", {
         "by name, never printed; at least 16 bytes, taken from outside: `${NAME}` or `${file:PATH}`",
         example = "{ pii: '${ANONYMIZE_SALT}' }";
     "defaults": Form::Section(&DEFAULTS), "for streams that do not say themselves";
-    "streams": Form::Named("STREAM", &Form::Section(&STREAM)), "what is read, done and written, by name", required = true;
+    "streams": Form::Named("STREAM", &Form::Section(&STREAM)),
+        "what is read, done and written, by name; needed unless there are `sinks`";
+    "sinks": Form::Named("SINK", &Form::Section(&SINK)), "which rows go into which tables of other systems, by name";
 ]}
 
 section! { EMBEDDED, "embedded", "The log in this process, instead of Kafka", {
@@ -99,6 +101,48 @@ section! { STREAM, "stream", "From topics, through steps, to a topic", {
         example = "brew.analytics.customers";
     "on_error": ON_ERROR_FORM, "what happens to a record that cannot be processed",
         default = "that of `defaults`, else fail";
+]}
+
+section! { SINK, "sink", "Rows of topics into tables, exactly once; a consumer group of its own, named APPLICATION-SINK", {
+    example: "sinks:\n  brew:\n    from: { pattern: 'brew\\.analytics\\.(?<table>.+)' }\n    \
+              clickhouse: { url: 'http://localhost:8123', database: brew, table: '{table}' }\n",
+}, [
+    "from": Form::Either(&[Form::Pattern, Form::Section(&FROM)]),
+        "the topics that are read; a single value is a topic, or a pattern where it cannot be one", required = true,
+        example = "'brew\\.analytics\\.(?<table>.+)'";
+    "clickhouse": Form::Section(&CLICKHOUSE), "the server and its tables", required = true;
+    "on_error": ON_ERROR_FORM, "what happens to a record that is no row of its table",
+        default = "that of `defaults`, else fail";
+]}
+
+section! { CLICKHOUSE, "clickhouse", "Where a sink writes", {
+    example: "clickhouse: { url: 'https://click.example:8443', database: brew, table: '{table}', user: highwater, password: '${CLICKHOUSE_PASSWORD}' }\n",
+}, [
+    "url": Form::Text, "the server's HTTP interface", required = true, example = "http://localhost:8123";
+    "database": Form::Text, "where the tables are", default = "default", example = "brew";
+    "table": Form::Text, "the table; `{name}` is a group of the source's pattern, `{topic}` the topic", required = true,
+        example = "'{table}'";
+    "user": Form::Text, "as whom; the server's default user without it", example = "highwater";
+    "password": Form::Text, "taken from outside: `${NAME}` or `${file:PATH}`", example = "'${CLICKHOUSE_PASSWORD}'";
+    "batch": Form::Section(&BATCH), "when the rows of a partition are inserted";
+    "memory": Form::Size, "of all rows that wait or are under way, at least 1MiB", default = "256MiB";
+    "inserts": Form::Number { least: 1, most: 64 }, "inserts under way at once", default = "2";
+    "insert_timeout": Form::Duration, "how long an insert may take; then it is sent again under its token", default = "60s";
+    "dedup_window": Form::Number { least: 1, most: 1_000_000 },
+        "inserts whose tokens a table remembers; a table that has less is altered", default = "10000";
+    "unknown_columns": Form::Words(&[
+        Word("wait", "the partition waits until the table has the column, and says so"),
+        Word("ignore", "the column is left out"),
+        Word("add", "the column is added to the table, Nullable"),
+    ]), "what happens to a column of the rows that the table does not have", default = "wait";
+]}
+
+section! { BATCH, "batch", "Rows of one insert; whichever comes first", {
+    example: "batch: { rows: 50000, bytes: 8MiB, timeout: 500ms }\n",
+}, [
+    "rows": Form::Number { least: 1, most: 1_000_000 }, "so many", default = "100000";
+    "bytes": Form::Size, "so large, as they are sent", default = "16MiB";
+    "timeout": Form::Duration, "so long after the first of them", default = "1s";
 ]}
 
 section! { FROM, "from", "Where a stream reads", {
