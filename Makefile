@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules clean \
+.PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell db-load
 
@@ -37,7 +37,7 @@ test: setup ## format, lints and every test, on the embedded log and on a real K
 
 simulate: build ## SEEDS=100000 FIRST_SEED=1: the application in one thread under every kind of fault, one seed a run
 	@SEEDS=$(or $(SEEDS),100000) FIRST_SEED=$(or $(FIRST_SEED),1) \
-		cargo test --release --locked --quiet --test simulation -- --ignored --exact soak --nocapture
+		cargo test --release --locked --quiet --test simulation --test sink_simulation -- --ignored --exact soak --nocapture
 
 mutants: setup ## break each guarantee by a patch, and see which test notices: a table, in half an hour
 	@tools/mutants $(ARGS)
@@ -56,6 +56,10 @@ bench-embedded: build ## the contest's job on the embedded log: records a second
 
 bench-rules: build ## what each rule costs a value, beside the SHA-256 of the same value
 	cargo bench --profile release --locked --bench rules
+
+bench-sink: build ## the ClickHouse sink beside a bare client loop: rows a second, CPU a row
+	@tools/setup tests
+	cargo bench --profile release --locked --bench sink -- $(ARGS)
 
 clean: ## remove what was built here; the cache of fetched things stays
 	cargo clean
