@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules bench-sink clean \
+.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos fuzz bench-embedded bench-rules bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell db-load
 
@@ -29,6 +29,11 @@ demo-kafka: ## the same on a real Kafka, started for it
 	@tools/setup kafka
 	cargo build --release --locked
 	@cargo run --release --locked --quiet -- demo --kafka --state state/demo-kafka $(ARGS)
+
+pipeline: ## all of it without Docker: Postgres, Debezium, Kafka, Highwater, ClickHouse; make pipeline ARGS='--count 5000 --once'
+	@tools/setup postgres debezium clickhouse
+	cargo build --release --locked
+	@tools/pipeline $(ARGS)
 
 test: setup ## format, lints and every test, on the embedded log and on a real Kafka
 	cargo fmt --check

@@ -16,5 +16,6 @@ mod embedded;
 mod files;
 mod http;
 mod image;
+mod pipeline;
 mod server;
 mod targets;
