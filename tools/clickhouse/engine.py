@@ -3,6 +3,7 @@
 A session costs about a millisecond, and no setting, database or parameter of a statement outlives it.
 """
 
+import os
 import re
 import threading
 
@@ -10,6 +11,7 @@ from chdb import session
 
 from errors import EngineError
 
+NESTED = re.compile(r"DB::Exception: (Code: \d+\. DB::Exception: .*\([A-Z0-9_]+\) \(version [^()]*\))\. \([A-Z0-9_]+\)", re.S)
 # What the module sets otherwise than a server does.
 AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -30,6 +32,7 @@ class Result:
 class Engine:
     def __init__(self, path):
         self._path = path
+        self._rows = path.rstrip("/") + ".rows"
         self._lock = threading.Lock()
         # Statements that the engine was given, and how many of them were inserts.
         self.queries = self.inserts = 0
@@ -98,9 +101,20 @@ class Engine:
         )
 
     def _insert(self, one, statement):
-        """The rows go beside the text, as bytes with a length: within it they would end at the first semicolon."""
-        with one.send_insert(statement.text, statement.format) as insert:
-            if statement.data:
-                insert.append(statement.data)
-            done = insert.finish()
-        return Result(rows_written=done.rows_written, bytes_written=done.bytes_written)
+        """The rows go beside the text, as a file: within it they would end at the first semicolon, and the module's own
+        stream of rows says nothing of what a constraint, a view or the table itself refuses."""
+        with open(self._rows, "wb") as file:
+            file.write(statement.data)
+        try:
+            path = self._rows.replace("\\", "\\\\").replace("'", "\\'").encode()
+            done = one.query(statement.with_rows_from(path))
+        except RuntimeError as error:
+            # A server has no such file.
+            said = str(error).replace(f"(in file/uri {self._rows}): ", "")
+            said = said.replace("While executing File: data for INSERT was parsed from file", "While executing the INSERT")
+            # What is wrong with the rows it says within what is wrong with the file.
+            inner = NESTED.search(said)
+            raise RuntimeError(inner[1] if inner else said) from None
+        finally:
+            os.unlink(self._rows)
+        return Result(rows_written=done.rows_written(), bytes_written=done.bytes_written())

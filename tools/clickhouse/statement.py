@@ -28,6 +28,7 @@ class Statement:
 
     def __init__(self, text):
         self.text, self.data, self.format = text, None, None
+        self.settings_at = None  # of an INSERT with rows: where its SETTINGS begin
         found = words(text)
         first = next(found, (None,))[0]
         self.is_empty, self.is_insert = first is None, first == b"INSERT"
@@ -50,6 +51,8 @@ class Statement:
         for word, start, end in found:
             if before in (b"INTO", b"TABLE", b"."):
                 pass  # a table's name, whatever it is
+            elif word == b"SETTINGS":
+                self.settings_at = start
             elif word in (b"SELECT", b"WITH"):
                 return
             elif word == b"VALUES":
@@ -64,6 +67,11 @@ class Statement:
 
     def _cut(self, end, name, start_of_data):
         self.text, self.format, self.data = self.text[:end], name, self.text[start_of_data:]
+
+    def with_rows_from(self, path):
+        """The same insert with its rows in a file."""
+        at = len(self.text) if self.settings_at is None else self.settings_at
+        return b"%s FROM INFILE '%s' %s FORMAT %s" % (self.text[:at], path, self.text[at:], self.format.encode())
 
     def is_several(self):
         """More than one statement: the engine's module would run them all."""
