@@ -1,6 +1,6 @@
 //! The ClickHouse sink beside a bare client loop: the same rows of one topic, on the same servers, in turn.
 //!
-//!     make bench-sink                     500,000 rows, three rounds
+//!     make bench-sink                     2,000,000 rows, three rounds
 //!     make bench-sink ARGS='100000 1'
 //!
 //! The loop is what one writes by hand: consume, gather rows as they come, `INSERT … FORMAT JSONEachRow`, commit the offsets. It
@@ -136,7 +136,7 @@ fn by_hand(broker: &Broker, clickhouse: &ClickHouse, table: &str, rows: u64) -> 
 fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
     let at = |index: usize, default| numbers.get(index).copied().unwrap_or(default);
-    let (rows, rounds) = (at(0, 500_000), at(1, 3));
+    let (rows, rounds) = (at(0, 2_000_000), at(1, 3));
     let (broker, clickhouse) = (Broker::start(), ClickHouse::start());
     load(&broker, rows);
     println!("{rows} rows in {PARTITIONS} partitions; batches of {ROWS} rows\n");
