@@ -100,7 +100,8 @@ fn changes_go_all_the_way_and_a_second_run_goes_on() {
     assert!(other.status.code() == Some(1) && why.contains("another pipeline runs in"), "{why}");
     signal::send("INT", i64::from(run.child.id()));
     assert!(run.ended().contains("everything is stopped"), "{}", run.said());
-    let ports: Value = serde_json::from_slice(&std::fs::read(state.0.join("state/ports.json")).expect("ports")).expect("JSON");
+    let ports: Value =
+        serde_json::from_slice(&std::fs::read(state.0.join("state/ports.json")).expect("ports")).expect("JSON");
     for (server, port) in ports.as_object().expect("ports") {
         let port = u16::try_from(port.as_u64().expect("a port")).expect("a port");
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "{server} is still there");

@@ -9,8 +9,8 @@
 //! ```
 
 pub mod client;
-mod decimal;
 pub mod ddl;
+mod decimal;
 pub mod layout;
 pub mod table;
 mod times;
