@@ -144,7 +144,9 @@ impl Settings {
             "uuid" => Sent::plain("UUID"),
             "json" | "jsonb" | "hstore" => Sent::of("String", "JSON text"),
             "xml" => Sent::of("String", "XML"),
-            "point" | "geometry" | "geography" => Sent::of("String", "JSON object with wkb, in base64"),
+            "point" | "box" | "circle" | "line" | "lseg" | "path" | "polygon" | "geometry" | "geography" => {
+                Sent::of("String", "JSON object; shapes as wkb in base64")
+            }
             "date" => self.date(),
             "time" => self.time(kind.fraction_digits()),
             "timetz" => Sent::of("String", "time with a zone, ISO 8601"),
@@ -261,14 +263,15 @@ mod tests {
             ("bytea", -1, "String | base64"),
             ("bit", 1, "Bool"),
             ("bit", 8, "String | bits, base64"),
-            ("box", -1, "not sent"),
+            ("box", -1, "String | JSON object; shapes as wkb in base64"),
+            ("pg_lsn", -1, "not sent"),
         ] {
             assert_eq!(told(&usual, &kind(name, modifier)), want, "{name} {modifier}");
         }
         let of = |name| Kind { is_array: true, ..kind(name, -1) };
         assert_eq!(usual.sent(&of("int4")).unwrap().kind, "String");
         assert!(usual.sent(&of("int4")).unwrap().shown.unwrap().contains("'Array(Nullable(Int32))'"));
-        assert_eq!(usual.sent(&of("box")), None);
+        assert_eq!(usual.sent(&of("pg_lsn")), None);
         assert_eq!(told(&usual, &Kind { is_enum: true, ..kind("mood", -1) }), "String | enum");
         assert!(usual.sent(&kind("numeric", -1)).unwrap().doubt.is_some());
     }
@@ -284,7 +287,7 @@ mod tests {
             (r#"{"time.precision.mode":"isostring"}"#, "date", "String | date, ISO 8601"),
             (r#"{"binary.handling.mode":"hex"}"#, "bytea", "String | hex"),
             (r#"{"config":{"interval.handling.mode":"string"}}"#, "interval", "String | interval, ISO 8601"),
-            (r#"{"include.unknown.datatypes":"true"}"#, "box", "String | base64"),
+            (r#"{"include.unknown.datatypes":"true"}"#, "pg_lsn", "String | base64"),
         ] {
             assert_eq!(told(&settings(text), &kind(name, -1)), want, "{text} {name}");
         }

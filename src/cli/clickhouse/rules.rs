@@ -100,7 +100,7 @@ mod tests {
     /// The rules of a stream whose mask has these fields.
     fn rules(unlisted: &str, fields: &str) -> TableConfig {
         let text = format!(
-            "application: a\nkafka: {{ bootstrap.servers: 'localhost:1' }}\nsecrets: {{ s: 'a secret of the tests, long' }}\n\
+            "application: a\nkafka: {{ bootstrap.servers: 'localhost:1' }}\nsecrets: {{ s: '${{S}}' }}\n\
              streams:\n  rows:\n    from: in\n    to: out\n    steps: [dedup, {{ mask: {{ unlisted: {unlisted}, fields: {fields} }} }}]\n"
         );
         let loaded = Topology::parse(&text, "t", std::path::Path::new("."), Mode::Check, &|_| None);
