@@ -1,9 +1,9 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test simulate mutants chaos fuzz bench-embedded bench-rules clean \
+.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos fuzz bench-embedded bench-rules bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
-	connector-status run-anonymizer ch-shell
+	connector-status run-anonymizer ch-shell db-load
 
 help: ## this text
 	@echo "Highwater: a stateful stream processor for change data, exactly once, anonymized."
@@ -30,6 +30,11 @@ demo-kafka: ## the same on a real Kafka, started for it
 	cargo build --release --locked
 	@cargo run --release --locked --quiet -- demo --kafka --state state/demo-kafka $(ARGS)
 
+pipeline: ## all of it without Docker: Postgres, Debezium, Kafka, Highwater, ClickHouse; make pipeline ARGS='--count 5000 --once'
+	@tools/setup postgres debezium clickhouse
+	cargo build --release --locked
+	@tools/pipeline $(ARGS)
+
 test: setup ## format, lints and every test, on the embedded log and on a real Kafka
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -37,7 +42,7 @@ test: setup ## format, lints and every test, on the embedded log and on a real K
 
 simulate: build ## SEEDS=100000 FIRST_SEED=1: the application in one thread under every kind of fault, one seed a run
 	@SEEDS=$(or $(SEEDS),100000) FIRST_SEED=$(or $(FIRST_SEED),1) \
-		cargo test --release --locked --quiet --test simulation -- --ignored --exact soak --nocapture
+		cargo test --release --locked --quiet --test simulation --test sink_simulation -- --ignored --exact soak --nocapture
 
 mutants: setup ## break each guarantee by a patch, and see which test notices: a table, in half an hour
 	@tools/mutants $(ARGS)
@@ -56,6 +61,10 @@ bench-embedded: build ## the contest's job on the embedded log: records a second
 
 bench-rules: build ## what each rule costs a value, beside the SHA-256 of the same value
 	cargo bench --profile release --locked --bench rules
+
+bench-sink: build ## the ClickHouse sink beside a bare client loop: rows a second, CPU a row
+	@tools/setup tests
+	cargo bench --profile release --locked --bench sink -- $(ARGS)
 
 clean: ## remove what was built here; the cache of fetched things stays
 	cargo clean
@@ -76,6 +85,12 @@ pg-init: ## db/init.sql on the running Postgres: tables, publication, the connec
 
 ch-init: ## ch/init.sql on the running ClickHouse: tables and views
 	$(compose) exec -T clickhouse sh -c 'clickhouse-client --user "$$CLICKHOUSE_USER" --password "$$CLICKHOUSE_PASSWORD" --queries-file /docker-entrypoint-initdb.d/init.sql'
+
+# Where DATABASE_URL says; else on compose's Postgres, whose password is in .env.
+db-load: build ## invented customers, orders, events and visits, as changes: make db-load DLOAD_COUNT=200 DLOAD_RATE=50
+	@PGPASSWORD="$${PGPASSWORD:-$$(sed -n 's/^POSTGRES_PASSWORD=//p' .env 2>/dev/null)}" \
+		DATABASE_URL="$${DATABASE_URL:-postgres://postgres@localhost:15442/brew}" \
+		cargo run --release --locked --quiet -- db-load --count $(or $(DLOAD_COUNT),1000) $(DLOAD_RATE:%=--rate %) $(ARGS)
 
 topic-create-all: ## the topics that topology.yaml reads, writes and refuses to
 	$(compose) run --rm topics

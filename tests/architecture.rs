@@ -25,7 +25,7 @@ struct Door {
     why: &'static str,
 }
 
-const DOORS: [Door; 4] = [
+const DOORS: [Door; 5] = [
     Door {
         is_named: |word| word == "rdkafka" || word == "rdkafka_sys",
         behind: &["src/log/kafka/"],
@@ -41,6 +41,11 @@ const DOORS: [Door; 4] = [
         is_named: |word| word == "serde_yaml" || word == "serde_saphyr",
         behind: &["src/topology/yaml.rs"],
         why: "one file knows the YAML library",
+    },
+    Door {
+        is_named: |word| word == "postgres_client" || word == "tokio_postgres",
+        behind: &["src/connectors/postgres/"],
+        why: "only its own folder knows Postgres' library",
     },
 ];
 
@@ -299,6 +304,17 @@ fn planted_violations_are_found() {
             "src/topology/a.rs",
             "serde_yaml::from_str(s)",
             "src/topology/a.rs:1: serde_yaml belongs in src/topology/yaml.rs: one file knows the YAML library",
+        ),
+        (
+            "src/cli/db_load/mod.rs",
+            "use crate::connectors::postgres::Database; postgres_client::connect()",
+            "src/cli/db_load/mod.rs:1: postgres_client belongs in src/connectors/postgres/: only its own folder knows \
+             Postgres' library",
+        ),
+        (
+            "src/connectors/a.rs",
+            "use crate::topology::Topology;",
+            "src/connectors/a.rs:1: connectors must not import topology",
         ),
         ("src/time.rs", "", "src/time.rs: only main.rs and lib.rs lie loose; everything else lives in a room"),
         ("src/attic/a.rs", "", "src/attic/a.rs: \"attic\" is not a room of this house"),

@@ -1,8 +1,10 @@
 //! The command line: one file a command. Logs go to stderr, results to stdout.
 
+pub mod clickhouse;
 pub mod cluster_arg;
 pub mod completions;
 pub mod consume;
+pub mod db_load;
 pub mod demo;
 pub mod describe;
 pub mod explain;
@@ -42,6 +44,8 @@ Start here:
   highwater run                        run it, in as many instances as you like
   highwater produce TOPIC              lines in, records out
   highwater consume TOPIC              records in, lines out
+  highwater clickhouse ddl             the tables for the rows, as SQL
+  highwater db-load                    invented people and orders, as changes in Postgres
   highwater leaks                      personal values, looked for in all that was written
   highwater explain CODE               cause and remedy of an error, or of a dead letter
 
@@ -86,6 +90,11 @@ enum Command {
     Produce(produce::Args),
     /// Read records of a topic, as lines.
     Consume(consume::Args),
+    /// What a ClickHouse needs for the rows.
+    #[command(subcommand)]
+    Clickhouse(clickhouse::ClickhouseCommand),
+    /// Write invented people, orders, events and visits to Postgres.
+    DbLoad(db_load::Args),
     /// Look for personal values of the sources in everything that was written.
     Leaks(leaks::Args),
     /// The whole story on the embedded log: a real Debezium capture in, a crash, anonymized rows out, an audit.
@@ -136,6 +145,8 @@ pub fn main() -> ExitCode {
         Command::Topics(command) => topics::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Clickhouse(command) => clickhouse::run(&command),
+        Command::DbLoad(args) => db_load::run(&args),
         Command::Leaks(args) => leaks::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

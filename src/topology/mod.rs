@@ -179,7 +179,7 @@ impl Topology {
     }
 
     /// Topics of dead letters: nobody's rows.
-    fn letters(&self) -> impl Iterator<Item = &str> {
+    pub fn dead_letter_topics(&self) -> impl Iterator<Item = &str> {
         let each =
             self.streams.iter().map(|stream| &stream.on_error).chain(self.sinks.iter().map(|sink| &sink.on_error));
         each.filter_map(|on_error| match on_error {
@@ -236,7 +236,7 @@ impl Sink {
                 let rows = |topic: &&String| {
                     regex.is_match(topic)
                         && !topology.is_internal(topic)
-                        && topology.letters().all(|letters| letters != *topic)
+                        && topology.dead_letter_topics().all(|letters| letters != *topic)
                 };
                 existing.iter().filter(rows).cloned().collect()
             }

@@ -55,6 +55,10 @@ fn top(fragment: &str) -> String {
     if own("streams") { text } else { format!("{text}streams:\n  s:\n{}", indented(&with(&STREAM, "", &|_| false), 4)) }
 }
 
+fn sink(fragment: &str) -> String {
+    top(&format!("sinks:\n  s:\n    from: {{ pattern: 'rows\\.(?<table>.+)' }}\n{}", indented(fragment, 4)))
+}
+
 fn steps(items: &str) -> String {
     let before = if items.contains("dedup") { "" } else { "- dedup\n" };
     let after = if items.contains("mask") { "" } else { "- mask: none\n" };
@@ -71,7 +75,9 @@ fn kind(text: &str) -> Option<Kind> {
     let whole = match word {
         "application" => text.clone(),
         "kafka" | "embedded" | "commit_interval" | "threads" | "state" | "http" | "secrets" | "defaults"
-        | "streams" => top(&text),
+        | "streams" | "sinks" => top(&text),
+        "clickhouse" => sink(&text),
+        "batch" => sink(&format!("clickhouse:\n  url: http://click.example:8123\n  table: t\n{}", indented(&text, 2))),
         "from" | "to" | "steps" | "on_error" => stream(&text),
         "dead_letter" => stream(&format!("on_error:\n{}", indented(&text, 2))),
         "-" => steps(&text),

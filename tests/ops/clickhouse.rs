@@ -16,8 +16,12 @@ use crate::support::postgres::remaining;
 pub struct ClickHouse(Dir);
 
 impl ClickHouse {
+    pub fn empty() -> Self {
+        Self(Dir::new("clickhouse"))
+    }
+
     pub fn with_tables() -> Self {
-        let clickhouse = Self(Dir::new("clickhouse"));
+        let clickhouse = Self::empty();
         clickhouse.sql(&files::read("ch/init.sql"));
         clickhouse
     }

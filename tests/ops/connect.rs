@@ -15,16 +15,16 @@ use crate::support::oracle::{hashed, truncated};
 use crate::support::{Broker, DEADLINE, Dir, Highwater, Isolation, wait_until};
 use crate::{files, http};
 
-const SOURCE: &str = "connectors/debezium-pg-source.json";
+pub const SOURCE: &str = "connectors/debezium-pg-source.json";
 
 /// A worker of one's own.
-struct Worker {
+pub struct Worker {
     _server: Server,
     port: u16,
 }
 
 impl Worker {
-    fn start(broker: &Broker, postgres: &Postgres, dir: &Dir) -> Self {
+    pub fn start(broker: &Broker, postgres: &Postgres, dir: &Dir) -> Self {
         let settings = properties();
         on_a_free_port(|port| {
             let (text, path) = (port.to_string(), dir.join("connect").to_string_lossy().into_owned());
@@ -51,7 +51,7 @@ impl Worker {
 
     /// What it prints; it must succeed.
     #[track_caller]
-    fn done(&self, args: &[&str]) -> String {
+    pub fn done(&self, args: &[&str]) -> String {
         let out = self.connectors(args);
         let (said, why) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(out.status.success(), "{args:?}: {said}{why}");
@@ -88,7 +88,7 @@ fn properties() -> Vec<String> {
     properties.collect()
 }
 
-fn rows(broker: &Broker, topic: &str) -> Vec<Row> {
+pub fn rows(broker: &Broker, topic: &str) -> Vec<Row> {
     let values = broker.read_all(topic, Isolation::Committed).into_iter().filter_map(|read| read.value);
     values.map(|value| serde_json::from_slice(&value).expect("a row")).collect()
 }

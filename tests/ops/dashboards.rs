@@ -297,12 +297,16 @@ fn a_real_run_has_every_metric_and_label_that_rules_and_dashboard_ask_for() {
     scrape(&mut highwater, 2);
 
     let mut scraped = prometheus.scraped();
-    // There only while a store is restored, which here takes no time: as it is declared.
-    let restoring = names::RESTORE_REMAINING_RECORDS;
-    let labels = restoring.labels.iter().chain(&["application", "instance", "job"]);
-    scraped
-        .entry(restoring.name.to_owned())
-        .or_insert_with(|| labels.map(|l| (l.to_string(), BTreeSet::new())).collect());
+    // There only while a store is restored, which here takes no time, or with a sink: as they are declared.
+    let with_a_sink = names::ALL.iter().filter(|name| name.name.starts_with("highwater_sink_"));
+    for name in with_a_sink.chain([&names::RESTORE_REMAINING_RECORDS]) {
+        let suffix = if name.kind == names::Kind::Histogram { "_bucket" } else { "" };
+        let labels = name.labels.iter().chain(&["application", "instance", "job"]);
+        let labels = labels.chain(if suffix.is_empty() { &[][..] } else { &["le"] });
+        scraped
+            .entry(format!("{}{suffix}", name.name))
+            .or_insert_with(|| labels.map(|l| (l.to_string(), BTreeSet::new())).collect());
+    }
 
     let dashboard = files::json("dashboards/highwater.json");
     let mut expressions = dashboard_expressions(&dashboard);

@@ -11,7 +11,7 @@ use crate::server::{Server, on_a_free_port};
 pub const TABLES: [&str; 4] = ["customers", "events", "orders", "visits"];
 
 pub const DEBEZIUM_PASSWORD: &str = "it's the connector's";
-const PASSWORD: &str = "the superuser's";
+pub const PASSWORD: &str = "the superuser's";
 
 /// A Postgres of one's own, with an empty database `brew`.
 pub struct Postgres {
@@ -78,6 +78,11 @@ impl Postgres {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Of the superuser; PASSWORD is its password.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/brew", self.port)
     }
 
     fn init(&self, password: &str) -> Result<String, String> {

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use highwater::log::kafka::KafkaLog;
-use highwater::log::{Client, Ended};
+use highwater::log::Ended;
 
 use crate::end::{is_fenced, of_id};
 use crate::support::proxy::{Exchange, api};
@@ -12,14 +11,6 @@ use crate::support::{DEADLINE, wait_until};
 use crate::world::{WAIT, World, end, on_each_version, producer, record, send, send_offset, send_to};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A log whose transactions are short.
-fn log(world: &World, transaction_timeout: Duration) -> KafkaLog {
-    let properties = [("bootstrap.servers", world.proxy.address()), ("linger.ms", "1".into())];
-    let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value));
-    let client = Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None };
-    KafkaLog::connect(properties.collect(), client).expect("a log")
-}
 
 /// The error code of an answer to Produce 9 to 12 with one partition, as librdkafka sends it here. Its lengths are short.
 fn verdict(exchange: &Exchange) -> i16 {
@@ -51,7 +42,7 @@ fn late_records_are_refused(world: &World, name: &str, place: Place) {
     let (first, other) = (format!("{name}.first"), format!("{name}.other"));
     [&first, &other].iter().for_each(|topic| world.broker.create_topic(topic, 1, &[]));
     let late = if place == Place::Same { &first } else { &other };
-    let mut one = producer(&log(world, TIMEOUT), &name);
+    let mut one = producer(&world.log_of(TIMEOUT, &[]), &name);
     one.begin().expect("begin");
     send(one.as_mut(), &first, "written");
     world.wait_for(&first, "written");
@@ -69,7 +60,7 @@ fn late_records_are_refused(world: &World, name: &str, place: Place) {
     // Fenced, or told first that a record of it was given up: committed it can not be.
     let ended = one.commit(WAIT);
     assert!(!matches!(ended, Ok(Ended::Done | Ended::DoneDoubtfully)), "{ended:?}");
-    let mut two = producer(&log(world, TIMEOUT), &name);
+    let mut two = producer(&world.log_of(TIMEOUT, &[]), &name);
     two.begin().expect("begin");
     send(two.as_mut(), &other, "anew");
     send_offset(two.as_mut(), &name, &first, 1);
@@ -95,7 +86,7 @@ const PARTITIONS: i32 = 8;
 fn killed_within(world: &mut World, round: usize, held: bool) {
     let name = world.name(&format!("killed-{round}"));
     world.broker.create_topic(&name, PARTITIONS, &[]);
-    let mut one = producer(&log(world, 3 * TIMEOUT), &name);
+    let mut one = producer(&world.log_of(3 * TIMEOUT, &[]), &name);
     one.begin().expect("begin");
     for partition in 0..PARTITIONS / 2 {
         send_to(one.as_mut(), &name, partition, "written");
@@ -124,7 +115,7 @@ fn killed_within(world: &mut World, round: usize, held: bool) {
     wait_until_decided(world, &name);
     eprintln!("transaction.version {}, held {held}: {late} late requests, then {ended:?}", world.version);
     drop(one);
-    let mut two = producer(&log(world, 3 * TIMEOUT), &name);
+    let mut two = producer(&world.log_of(3 * TIMEOUT, &[]), &name);
     two.begin().expect("begin");
     (0..PARTITIONS).for_each(|partition| send_to(two.as_mut(), &name, partition, "anew"));
     send_offset(two.as_mut(), &name, &name, 1);

@@ -48,15 +48,15 @@ impl World {
 
     /// The engine's log, behind the proxy.
     pub fn log(&self, more: &[(&str, &str)]) -> KafkaLog {
+        self.log_of(Duration::from_secs(60), more)
+    }
+
+    /// One with transactions that may stay open so long.
+    pub fn log_of(&self, transaction_timeout: Duration, more: &[(&str, &str)]) -> KafkaLog {
         let address = self.proxy.address();
         let properties = [("bootstrap.servers", address.as_str()), ("linger.ms", "1")];
         let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
-        let client = Client {
-            group: "torn".into(),
-            client_id: "torn".into(),
-            transaction_timeout: Duration::from_secs(60),
-            instance: None,
-        };
+        let client = Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None };
         KafkaLog::connect(properties.collect(), client).expect("a log")
     }
 

@@ -70,7 +70,7 @@ class Engine:
                 self._prepare(one, request)
                 if statement.data is None:
                     return self._query(one, statement.text, request.default_format())
-                return self._insert(one, statement)
+                return self._insert(one, statement, request.settings)
             except RuntimeError as error:
                 raise EngineError.of(str(error), self.version) from None
             finally:
@@ -100,11 +100,13 @@ class Engine:
             answer.bytes_written(),
         )
 
-    def _insert(self, one, statement):
+    def _insert(self, one, statement, settings):
         """The rows go beside the text, as a file: within it they would end at the first semicolon, and the module's own
         stream of rows says nothing of what a constraint, a view or the table itself refuses."""
         with open(self._rows, "wb") as file:
             file.write(statement.data)
+        # A server cuts what it is sent at this number of rows, and files at another.
+        one.query(f"SET max_block_size = {quoted(settings.get('max_insert_block_size', '1048449'))}")
         try:
             path = self._rows.replace("\\", "\\\\").replace("'", "\\'").encode()
             done = one.query(statement.with_rows_from(path))

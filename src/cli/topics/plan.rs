@@ -292,10 +292,7 @@ impl<'t> Survey<'t, '_> {
     }
 
     fn dead_letters(&mut self) -> Result<(), Ending> {
-        let letters = self.topology.streams.iter().filter_map(|stream| match &stream.on_error {
-            OnError::DeadLetter { topic } => Some(topic.clone()),
-            OnError::Fail | OnError::Skip => None,
-        });
+        let letters = self.topology.dead_letter_topics().map(str::to_owned);
         for topic in letters.collect::<BTreeSet<_>>() {
             let found = self.describe(&topic)?;
             let state = match &found {

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod client;
+pub mod ddl;
 mod decimal;
 pub mod layout;
 pub mod table;

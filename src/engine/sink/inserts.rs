@@ -109,3 +109,50 @@ impl Inserts for Pool {
         self.threads
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    /// Counts what it is sent.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Server for Counting {
+        fn query(&self, _: &str, _: &[(&str, &str)]) -> Result<Vec<Map<String, Value>>, Trouble> {
+            Ok(Vec::new())
+        }
+        fn command(&self, _: &str) -> Result<(), Trouble> {
+            Ok(())
+        }
+        fn insert(&self, _: &Insert<'_>) -> Result<(), Trouble> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    fn job(confirmed: Instant) -> Job {
+        Job {
+            tp: TopicPartition::new("t", 0),
+            table: Table::of("d", "t", &[]).into(),
+            columns: Vec::new(),
+            token: "token".into(),
+            batch: Batch::new(0, confirmed),
+            confirmed,
+        }
+    }
+
+    #[test]
+    fn whoever_stood_still_asks_before_it_inserts() {
+        let (server, now) = (Counting::default(), Instant::now());
+        let later = now + CONFIRMED + Duration::from_millis(1);
+        assert_eq!(send(&server, job(now), later).outcome, Outcome::Late);
+        assert_eq!(server.0.load(Ordering::SeqCst), 0);
+        assert_eq!(send(&server, job(now), now + CONFIRMED).outcome, Outcome::Done);
+        assert_eq!(server.0.load(Ordering::SeqCst), 1);
+    }
+}

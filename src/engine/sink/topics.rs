@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::log::{Admin, LogError, Result, TopicInfo};
-use crate::topology::{Sink, Topology};
+use crate::topology::{OnError, Sink, Topology};
 
 /// One look at the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +36,20 @@ pub fn survey(topology: &Topology, sink: &Sink, admin: &dyn Admin) -> Result<Top
         match admin.describe(&topic)? {
             Some(info) => drop(topics.sources.insert(topic, info)),
             None => topics.missing.push(topic),
+        }
+    }
+    if let OnError::DeadLetter { topic } = &sink.on_error
+        && admin.describe(topic)?.is_none()
+    {
+        match admin.creation_hint(topic, 1) {
+            Some(hint) => {
+                return Err(LogError::Stop(format!(
+                    "the topic of dead letters {topic} of sink {} is missing; create it with `highwater topics create --execute`, \
+                     or with\n  {hint}",
+                    sink.name
+                )));
+            }
+            None => admin.create(topic, 1, &[])?,
         }
     }
     let plans = topology.plans(&sink.name);

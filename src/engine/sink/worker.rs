@@ -346,11 +346,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Bytes and rows of one batch: all tasks together keep two each, at most.
+    /// Bytes and rows of one batch: of each task one is under way, one waits, and one is being filled.
     pub(super) fn limits(&self) -> Limits {
         let config = &self.sink.clickhouse;
         let tasks = (self.tasks.len() + self.assigned.len()).max(1) as u64;
-        let share = config.memory / (2 * tasks);
+        let share = config.memory / (3 * tasks);
         Limits { rows: config.batch.rows, bytes: config.batch.bytes.min(share).max(1) as usize }
     }
 

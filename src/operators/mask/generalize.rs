@@ -68,6 +68,11 @@ impl Decimal {
         }
     }
 
+    /// Digits behind the point, of it and of what is cut down to its multiples.
+    pub fn decimals(self) -> u32 {
+        self.scale
+    }
+
     pub fn is_positive(self) -> bool {
         self.digits > 0
     }

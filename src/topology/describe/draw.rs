@@ -32,7 +32,7 @@ impl Drawing {
         }
         for sink in &topology.sinks {
             // What streams write to is there already.
-            let letters = topology.letters().map(str::to_owned).collect::<Vec<_>>();
+            let letters = topology.dead_letter_topics().map(str::to_owned).collect::<Vec<_>>();
             let drawn = drawing.topics.iter().filter(|topic| sink.source.matches(topic) && !letters.contains(topic));
             let drawn: Vec<String> = drawn.cloned().collect();
             let sources = if drawn.is_empty() { sources(&sink.source) } else { drawn };

@@ -103,7 +103,8 @@ section! { STREAM, "stream", "From topics, through steps, to a topic", {
         default = "that of `defaults`, else fail";
 ]}
 
-section! { SINK, "sink", "Rows of topics into tables, exactly once; a consumer group of its own, named APPLICATION-SINK", {
+section! { SINK, "sink", "Rows of topics into tables, exactly once; a consumer group of its own, named APPLICATION-SINK. Streams of the same file \
+     stamp their rows with a header, `highwater.committed_us`, so that the sink can tell how old they are", {
     example: "sinks:\n  brew:\n    from: { pattern: 'brew\\.analytics\\.(?<table>.+)' }\n    \
               clickhouse: { url: 'http://localhost:8123', database: brew, table: '{table}' }\n",
 }, [
