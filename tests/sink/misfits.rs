@@ -130,9 +130,9 @@ fn fail_stops_and_says_which_and_skip_goes_on_and_counts() {
 fn a_row_that_breaks_a_constraint_is_found_and_the_rest_goes_in() {
     let clickhouse = ClickHouse::shared();
     clickhouse.query("CREATE DATABASE constrained");
-    clickhouse.query(&format!(
+    clickhouse.query(
         "CREATE TABLE constrained.rows (id UInt64, text String, n Int64, CONSTRAINT small CHECK n < 1000) ENGINE = MergeTree ORDER BY id"
-    ));
+    );
     let app = App::new("sink-constraint", clickhouse, &sinks("constrained", "{ dead_letter: letters }"));
     app.produce::<&str>("letters", 1, []);
     let mut values: Vec<String> = rows(0..150).collect();
