@@ -216,7 +216,7 @@ mod tests {
             [&a, &b].map(|x| x.rows.iter().map(|r| r.offset).collect::<Vec<_>>()).concat(),
         );
         assert_eq!((body, offsets.len()), (batch(3..30).body, 22));
-        let (a, b) = (a.plan("s", &tp, &[1; 16], &BTreeSet::new()), b.plan("s", &tp, &[1; 16]));
+        let (a, b) = (a.plan("s", &tp, &[1; 16], &BTreeSet::new()), b.plan("s", &tp, &[1; 16], &BTreeSet::new()));
         assert_eq!((a.first, b.last, b.next, a.rows + b.rows), (3, 29, 30, 22));
         assert!(a.next == b.first && a.last < b.first && a.token != b.token && a.token != whole.token);
         assert_eq!([a.excluded, b.excluded].concat(), [5, 10, 15, 20, 25]);
