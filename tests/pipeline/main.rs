@@ -10,7 +10,12 @@ mod support;
 
 mod captures;
 mod column;
+mod cpu;
 mod crashes;
+mod latency;
+mod probe;
+mod report;
+mod soak;
 mod sources;
 mod stage;
 mod truth;
@@ -27,4 +32,10 @@ fn from_postgres_to_clickhouse_nothing_is_lost_and_nothing_comes_twice_whoever_i
     sources::read_anew(&mut stage);
     sources::restored(&mut stage);
     column::comes_while_it_runs(&mut stage);
+}
+
+#[test]
+#[ignore = "minutes; make soak"]
+fn soak() {
+    soak::run();
 }
