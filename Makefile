@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos fuzz bench-embedded bench-rules bench-sink clean \
+.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos soak fuzz bench-embedded bench-rules bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell db-load
 
@@ -12,8 +12,8 @@ help: ## this text
 	@echo
 	@echo "First time here? make demo"
 	@echo "Variables: HIGHWATER_CACHE (~/.cache/highwater), CARGO_TARGET_DIR (target), ROCKSDB_COMPILE=1 (compile RocksDB),"
-	@echo "           ARGS (more arguments for the demo, or a filter for the tests), MINUTES (of chaos, fuzz), SEED and REPORT (of chaos),"
-	@echo "           TARGETS (of fuzz)"
+	@echo "           ARGS (more arguments for the demo, or a filter for the tests), MINUTES (of chaos, soak, fuzz), SEED and REPORT (of chaos,"
+	@echo "           soak), RATE (of soak), TARGETS (of fuzz)"
 
 setup: ## fetch what building, testing and both demos need
 	@tools/setup tests
@@ -51,6 +51,10 @@ chaos: ## three brokers and their instances under fire: make chaos MINUTES=30 SE
 	@tools/setup kafka
 	@CHAOS_MINUTES=$(or $(MINUTES),30) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(abspath $(REPORT)) \
 		cargo test --release --locked --test chaos -- --ignored --nocapture
+
+soak: setup ## Postgres, Debezium, Kafka, Highwater, ClickHouse under load, some of them killed: make soak MINUTES=5 RATE=1000 REPORT=report.md
+	@SOAK_MINUTES=$(or $(MINUTES),5) SOAK_RATE=$(or $(RATE),1000) SOAK_SEED=$(SEED) SOAK_REPORT=$(abspath $(REPORT)) \
+		cargo test --release --locked --test pipeline -- --ignored --exact soak --nocapture
 
 fuzz: ## throw bytes at what reads records, rules, topologies and state: make fuzz MINUTES=10
 	@tools/setup fuzz

@@ -8,15 +8,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::files;
-
-/// The command line of a service.
-#[track_caller]
-pub fn command(service: &str) -> Vec<String> {
-    let compose = files::yaml("docker-compose.yml");
-    let command = compose["services"][service]["command"].as_array();
-    let words = command.unwrap_or_else(|| panic!("{service} has no command"));
-    words.iter().map(|word| word.as_str().unwrap_or_else(|| panic!("{service}: {word}")).to_owned()).collect()
-}
+use crate::support::compose::command;
 
 /// One of the programs that `tools/setup linters` fetches.
 pub fn linter(name: &str) -> Command {

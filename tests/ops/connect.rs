@@ -3,90 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::clickhouse::ClickHouse;
 use crate::database::{DEBEZIUM_PASSWORD, Postgres, TABLES};
 use crate::embedded::{Row, SALT};
-use crate::server::{Server, on_a_free_port};
 use crate::support::oracle::{hashed, truncated};
 use crate::support::{Broker, DEADLINE, Dir, Highwater, Isolation, wait_until};
 use crate::{files, http};
 
-pub const SOURCE: &str = "connectors/debezium-pg-source.json";
-
-/// A worker of one's own.
-pub struct Worker {
-    _server: Server,
-    port: u16,
-}
-
-impl Worker {
-    pub fn start(broker: &Broker, postgres: &Postgres, dir: &Dir) -> Self {
-        let settings = properties();
-        on_a_free_port(|port| {
-            let (text, path) = (port.to_string(), dir.join("connect").to_string_lossy().into_owned());
-            let bootstrap = broker.bootstrap();
-            let mut args = vec![text.as_str(), &bootstrap, &path];
-            args.extend(settings.iter().map(String::as_str));
-            let postgres_port = postgres.port().to_string();
-            let env = [
-                ("POSTGRES_HOST", "127.0.0.1"),
-                ("POSTGRES_PORT", &postgres_port),
-                ("DEBEZIUM_PASSWORD", DEBEZIUM_PASSWORD),
-            ];
-            let ready = || http::get(port, "/connector-plugins").is_some_and(|(status, _)| status == 200);
-            let server = Server::start("connect-worker", &args, &env, &dir.join("connect.log"), ready)?;
-            Ok(Self { _server: server, port })
-        })
-    }
-
-    fn connectors(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(files::path("tools/connectors"));
-        command.args(args).env("CONNECT_URL", format!("http://127.0.0.1:{}", self.port));
-        command.output().expect("tools/connectors")
-    }
-
-    /// What it prints; it must succeed.
-    #[track_caller]
-    pub fn done(&self, args: &[&str]) -> String {
-        let out = self.connectors(args);
-        let (said, why) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert!(out.status.success(), "{args:?}: {said}{why}");
-        said.into_owned()
-    }
-
-    /// All that it says; it must fail.
-    #[track_caller]
-    fn refused(&self, args: &[&str]) -> String {
-        let out = self.connectors(args);
-        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert_eq!(out.status.code(), Some(1), "{args:?}: {said}");
-        said
-    }
-}
-
-/// The worker's properties, as the image makes them of compose's environment: CONNECT_A_B becomes a.b, and a few names
-/// stand without the prefix.
-fn properties() -> Vec<String> {
-    let compose = files::yaml("docker-compose.yml");
-    let environment = compose["services"]["connect"]["environment"].as_object().expect("an environment").clone();
-    let bare = [
-        "GROUP_ID",
-        "CONFIG_STORAGE_TOPIC",
-        "OFFSET_STORAGE_TOPIC",
-        "STATUS_STORAGE_TOPIC",
-        "OFFSET_FLUSH_INTERVAL_MS",
-    ];
-    let properties = environment.into_iter().filter_map(|(name, value)| {
-        let name = name.strip_prefix("CONNECT_").or_else(|| bare.contains(&&*name).then_some(&*name))?;
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some(format!("{}={value}", name.to_lowercase().replace('_', ".")))
-    });
-    properties.collect()
-}
+pub use crate::support::connect::{SOURCE, Worker};
 
 pub fn rows(broker: &Broker, topic: &str) -> Vec<Row> {
     let values = broker.read_all(topic, Isolation::Committed).into_iter().filter_map(|read| read.value);

@@ -13,9 +13,8 @@ mod database;
 mod db_load;
 mod ddl;
 mod embedded;
-mod files;
-mod http;
 mod image;
 mod pipeline;
-mod server;
 mod targets;
+
+use support::{files, http, server};

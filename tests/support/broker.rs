@@ -151,6 +151,11 @@ impl Broker {
         self.dir.path()
     }
 
+    /// The script's process; the broker is below it.
+    pub fn id(&self) -> u32 {
+        self.server.child.as_ref().expect("the broker runs").id()
+    }
+
     /// SIGKILL, as a machine that loses power. Returns when the process is gone.
     pub fn kill(&mut self) {
         self.server.kill();

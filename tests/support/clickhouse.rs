@@ -164,6 +164,11 @@ impl ClickHouse {
         }
     }
 
+    /// The script's process; the server is below it.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
+    }
+
     /// A clean stop, as when its owner goes.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::files;
-use crate::support::{DEADLINE, signal, wait_until};
+use super::{DEADLINE, files, signal, wait_until};
 
 /// A running script. It holds the read end of a pipe to us and stops its server when that closes.
 pub struct Server {
@@ -44,6 +43,17 @@ impl Server {
         Ok(server)
     }
 
+    /// SIGKILL to all of it. Returns when it is gone.
+    pub fn kill(&mut self) {
+        signal::send("KILL", -i64::from(self.child.id()));
+        let _ = self.child.wait();
+    }
+
+    /// Of the script; the server is below it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -60,8 +70,7 @@ impl Drop for Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        signal::send("KILL", -i64::from(self.child.id()));
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -69,7 +78,7 @@ impl Drop for Server {
 #[track_caller]
 pub fn on_a_free_port<S>(mut start: impl FnMut(u16) -> Result<S, String>) -> S {
     for attempt in 0.. {
-        match start(crate::support::broker::free_port()) {
+        match start(super::broker::free_port()) {
             Ok(server) => return server,
             Err(why) if attempt < 2 => eprintln!("once more with another port: {why}"),
             Err(why) => panic!("{why}"),
