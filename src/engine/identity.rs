@@ -120,6 +120,10 @@ mod tests {
         let again = Identity::claim(&dir, "app", 1, &SystemClock).unwrap();
         assert_eq!((again.instance.as_str(), again.retired_workers), (name.as_str(), 3));
         assert_eq!(again.transactional_id("app", 2), format!("app-{name}-2"));
+        drop(again);
+        // It died before it had ended their transactions: they are not forgotten.
+        let again = Identity::claim(&dir, "app", 1, &SystemClock).unwrap();
+        assert_eq!(again.retired_workers, 3);
         again.settle("app", 1).unwrap();
         drop(again);
         assert_eq!(Identity::claim(&dir, "app", 1, &SystemClock).unwrap().retired_workers, 1);
