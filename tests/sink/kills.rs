@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::app::{App, REPEATED, TABLE, assert_exact, count, fired, row, rows, stop};
 use crate::faults::SINKS;
 use crate::support::changes::Lottery;
-use crate::support::{ClickHouse, DEADLINE, wait_until};
+use crate::support::{ClickHouse, DEADLINE, Line, wait_until};
 
 const KILLS: usize = 36;
 
@@ -26,7 +26,7 @@ fn killed_at_many_moments_it_loses_nothing_and_repeats_nothing() {
         clickhouse.query(&format!("CREATE TABLE {table}_copy {TABLE}"));
         clickhouse.query(&format!("CREATE MATERIALIZED VIEW {table}_view TO {table}_copy AS SELECT * FROM {table}"));
     }
-    let all = 12_000_u64;
+    let all = 7_200_u64;
     for topic in ["orders", "visits"] {
         app.produce(topic, 3, rows(0..all));
     }
@@ -67,7 +67,8 @@ fn killed_at_many_moments_it_loses_nothing_and_repeats_nothing() {
     }
     clickhouse.disarm();
     let process = app.run();
-    wait_until(DEADLINE, "all rows", || {
+    // Hundreds of inserts.
+    wait_until(5 * DEADLINE, "all rows", || {
         ["orders", "visits"].iter().all(|table| count(&clickhouse, table) >= all).then_some(())
     });
     repeated += stop(process).matches(REPEATED).count();
@@ -111,4 +112,59 @@ fn what_was_planned_is_repeated_as_it_was_planned() {
         assert!(!log.contains(REPEATED), "{log}");
         assert_exact(&clickhouse, "orders", begun..begun + 40);
     }
+}
+
+/// A token is of a place in the log: what the source wrote twice is no repetition, though the bytes are the same.
+#[test]
+fn rows_that_are_the_same_are_in_as_often_as_they_came() {
+    let clickhouse = ClickHouse::shared();
+    clickhouse.query("CREATE DATABASE same");
+    clickhouse.query(&format!("CREATE TABLE same.orders {TABLE}"));
+    let sinks = SINKS.replace("table: '{table}'", "database: same, table: '{table}'");
+    let app = App::new("sink-same", clickhouse, &sinks);
+    // Three whole batches.
+    app.produce("orders", 1, (0..3).flat_map(|_| rows(0..100)));
+    app.run_until("the rows", || count(clickhouse, "same.orders") >= 300);
+    let counts = &clickhouse.query("SELECT count() AS n, uniqExact(id) AS ids FROM same.orders")[0];
+    assert_eq!((&counts["n"], &counts["ids"]), (&json!(300), &json!(100)));
+}
+
+/// What a plan says is held against the records before anything is sent under its token.
+#[test]
+fn a_plan_that_is_not_of_its_records_stops_it() {
+    let clickhouse = ClickHouse::start();
+    clickhouse.query(&format!("CREATE TABLE orders {TABLE}"));
+    let app = App::new("sink-differs", &clickhouse, SINKS);
+    app.produce("orders", 1, rows(0..30));
+    clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "when": "insert", "before": true}));
+    let mut process = app.run();
+    wait_until(DEADLINE, "an insert that is held", || (fired(&clickhouse) > 0).then_some(()));
+    process.sigkill();
+    let plan = app.read("app-ch-plans").pop().expect("a plan");
+    let key = String::from_utf8(plan.key.expect("a key")).expect("a text");
+    let plan: serde_json::Value = serde_json::from_slice(&plan.value.expect("a value")).expect("JSON");
+    assert_eq!((&key[..], &plan["open"], &plan["rows"]), ("orders-0", &json!(true), &json!(30)));
+    let inserts = clickhouse.queries().1;
+    for (field, value, said) in [
+        ("hash", json!("0".repeat(64)), "its records are not those that it was made of"),
+        ("rows", json!(29), "its records are not those that it was made of"),
+        ("excluded", json!([7]), "its records are not those that it was made of"),
+        ("version", json!(2), "it is of version 2"),
+        ("surplus", json!(1), "it is no plan"),
+    ] {
+        let mut other = plan.clone();
+        other[field] = value;
+        app.produce_lines("app-ch-plans", 1, &[Line::new("app-ch-plans", &key, &other.to_string()).at(0)]);
+        let log = app.run_into_its_end();
+        assert!(log.contains(said), "{field}: {said:?} is not in {log}");
+        assert_eq!(clickhouse.queries().1, inserts, "{field}: something was sent");
+    }
+    // The plan as it was: nothing was lost.
+    app.produce_lines("app-ch-plans", 1, &[Line::new("app-ch-plans", &key, &plan.to_string()).at(0)]);
+    let mut process = app.run();
+    process.wait_for_log(REPEATED);
+    clickhouse.disarm();
+    wait_until(DEADLINE, "the rows", || (count(&clickhouse, "orders") >= 30).then_some(()));
+    stop(process);
+    assert_exact(&clickhouse, "orders", 0..30);
 }
