@@ -65,15 +65,24 @@ impl Histogram {
     }
 }
 
+/// What is claimed of a row: no later than that.
+pub const SOON: Duration = Duration::from_secs(5);
+/// So many probes in a row are soon again where all is well again: four of each table.
+const WELL: usize = 16;
+
 /// Times in which somebody was dead, or what had waited meanwhile was not in yet.
 pub struct Windows(pub Vec<(Instant, Instant)>);
 
 impl Windows {
-    /// From each kill until everything that was committed before the killed one was back is visible.
+    /// From each kill until rows that are committed after it come soon again.
     pub fn of(kills: &[(Instant, Instant)], probes: &[Seen]) -> Self {
+        let is_soon = |probe: &Seen| probe.late().is_some_and(|late| late <= SOON);
         let end = |back: Instant| {
-            let before = probes.iter().filter(|probe| probe.committed <= back).filter_map(|probe| probe.seen);
-            before.max().map_or(back, |seen| seen.max(back))
+            let after = probes.iter().position(|probe| probe.committed >= back).unwrap_or(probes.len());
+            let well = probes[after..].windows(WELL).find(|probes| probes.iter().all(is_soon));
+            // Of what never was, or the load was over before: the last that was seen.
+            let end = well.map_or_else(|| probes.iter().filter_map(|probe| probe.seen).max(), |probes| probes[0].seen);
+            end.unwrap_or(back).max(back)
         };
         Self(kills.iter().map(|(killed, back)| (*killed, end(*back))).collect())
     }

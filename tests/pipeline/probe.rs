@@ -1,5 +1,5 @@
-//! Rows that are written into Postgres every quarter of a second and looked for in ClickHouse: how late they are, whatever
-//! Highwater says of it.
+//! Rows that are written into Postgres every quarter of a second, each table in turn, and looked for in ClickHouse: how late
+//! they are, whatever Highwater says of it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::support::database::Postgres;
+use crate::stage::LONG;
+use crate::support::database::{Postgres, TABLES};
 use crate::support::http::Connection;
-use crate::support::{DEADLINE, wait_until};
+use crate::support::wait_until;
 
 const EVERY: Duration = Duration::from_millis(250);
 /// How often it is looked: so much too late a row may be seen.
@@ -54,7 +55,8 @@ impl Probe {
                     return;
                 }
                 let committed = Instant::now();
-                session.run(&format!("insert into visits (id, shop, at) values ({id}, 1, now()) returning id"));
+                let table = TABLES[(id % 4) as usize];
+                session.run(&format!("insert into {table} (id) values ({id}) returning id"));
                 to.lock().expect("no panic").insert(id, Seen { committed, seen: None });
                 thread::sleep(EVERY.saturating_sub(committed.elapsed()));
             }
@@ -86,7 +88,7 @@ impl Probe {
     pub fn stop(self) -> Vec<Seen> {
         self.stop_writing.store(true, Ordering::Relaxed);
         self.writer.join().expect("the probes were written");
-        wait_until(DEADLINE, "the last probe to be seen", || {
+        wait_until(LONG, "the last probe to be seen", || {
             self.probes.lock().expect("no panic").values().all(|probe| probe.seen.is_some()).then_some(())
         });
         self.stop_looking.store(true, Ordering::Relaxed);
@@ -101,7 +103,8 @@ fn look(connection: &mut Option<Connection>, port: u16, first: u64) -> Option<Ve
         Some(connection) => connection,
         None => connection.insert(Connection::to(port).ok()?),
     };
-    let sql = format!("select id from brew.visits where id between {first} and 999999999 format TSV");
+    let of = |table| format!("select id from brew.{table} where id between {first} and 999999999");
+    let sql = TABLES.map(of).join(" union all ");
     let reply = connection.exchange("POST", "/", &[("X-ClickHouse-User", "default")], sql.as_bytes()).ok()?;
     (reply.status == 200).then(|| reply.text().lines().filter_map(|line| line.parse().ok()).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::latency::{Histogram, Windows, quantile};
+use crate::latency::{Histogram, SOON, Windows, quantile};
 use crate::probe::Seen;
 use crate::soak::Victim;
 use crate::truth::Counts;
@@ -18,6 +18,7 @@ pub struct Kill {
 
 pub struct Report<'a> {
     pub seed: u64,
+    pub is_static: bool,
     pub minutes: u64,
     pub rate: u64,
     pub changes: u64,
@@ -51,6 +52,7 @@ impl Report<'_> {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         for (what, value) in [
             ("cores of the machine", cores.to_string()),
+            ("`static_membership`", self.is_static.to_string()),
             ("changes committed in Postgres", changes.to_string()),
             ("changes a second that were held", format!("{held:.0}")),
             ("from the end of the load until all was in", format!("{} s", seconds(self.drained))),
@@ -70,7 +72,7 @@ impl Report<'_> {
             times
         };
         for (what, times) in [("outside of recovery", sorted(&outside)), ("all", sorted(&|_| true))] {
-            let within = times.iter().filter(|time| **time <= Duration::from_secs(5)).count();
+            let within = times.iter().filter(|time| **time <= SOON).count();
             let [p50, p99, most] = [50.0, 99.0, 100.0].map(|percent| seconds(quantile(&times, percent)));
             let percent = 100.0 * within as f64 / times.len().max(1) as f64;
             let _ =
@@ -85,9 +87,9 @@ impl Report<'_> {
                 histogram.count()
             );
         }
-        page += "\nA probe row is written every 250 ms and looked for every 50 ms; its time begins before its commit. The histogram \
+        page += "\nA probe row is written every 250 ms, into each table in turn, and looked for every 50 ms; its time begins before its commit. The histogram \
                  (`highwater_sink_end_to_end_seconds`) knows its buckets only, and loses what a life counted in the second before its \
-                 kill. Recovery: from a kill until everything is visible that was committed before the killed one was started again.\n\n\
+                 kill. Recovery: from a kill until 16 probes in a row are visible within 5 s again.\n\n\
                  ## Kills\n\n| after, s | who | dead for, s | recovered after, s |\n|---:|---|---:|---:|\n";
         for (kill, (begin, end)) in self.kills.iter().zip(&self.windows.0) {
             let _ = writeln!(
