@@ -139,7 +139,8 @@ impl Worker {
     }
 
     /// After an abort: every task that stays goes back to its committed offset. A task whose offset is not where we
-    /// committed it was another's in between: its store is behind, so it is opened anew.
+    /// committed it was another's in between: its store is behind, so it is opened anew. A second line: its loss is on its way
+    /// to us, and nothing of ours can be committed before it is told.
     pub(super) fn rewind(&mut self) -> Result<()> {
         self.serve();
         let staying: Vec<_> =

@@ -192,6 +192,10 @@ impl Stage {
         self.sources().values().flat_map(BTreeMap::values).sum()
     }
 
+    pub fn source_topics(&self) -> usize {
+        self.sources().len()
+    }
+
     fn sources(&self) -> BTreeMap<String, BTreeMap<i32, i64>> {
         let there = self.broker.topics();
         let sources = TABLES.map(source).into_iter().filter(|topic| there.contains_key(topic));

@@ -1,6 +1,8 @@
 //! The whole application in one thread: processes over the embedded log, a wire that loses and delays, disks that forget,
 //! and one seed from which everything follows.
 //!
+//! A step that stands still in its middle has a thread of its own, which works while everybody else waits for it (`standing`).
+//!
 //! A run feeds two sources what a Debezium sends at its worst, lets blows fall between any two requests, then lets
 //! everything come to rest and compares outputs, dead letters, changelogs, stores, offsets and counters with what the
 //! sources alone demand. A seed that fails fails again, step by step; it is shrunk to the blows that matter.
@@ -19,6 +21,7 @@ mod process;
 mod shadow;
 mod shrink;
 mod source;
+mod standing;
 mod time;
 mod truth;
 mod wire;

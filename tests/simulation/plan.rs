@@ -131,6 +131,14 @@ impl Plan {
             let step = chance.below(u64::from(steps)) as u32;
             plan.blows.push(Blow { step, what: what(&mut chance) });
         }
+        // Rebalances that overtake one another, while a transaction does not come to its end.
+        while chance.one_in(4) {
+            let begins = chance.below(u64::from(steps)) as u32;
+            for _ in 0..chance.between(4, 9) {
+                let step = begins + chance.below(40) as u32;
+                plan.blows.push(Blow { step, what: storm(&mut chance) });
+            }
+        }
         // At most one deed: what is expected after it stays simple.
         let mut done = false;
         plan.blows.retain(|blow| !matches!(blow.what, What::Operator(_)) || !std::mem::replace(&mut done, true));
@@ -204,6 +212,24 @@ fn what(chance: &mut Chance) -> What {
     }
 }
 
+fn storm(chance: &mut Chance) -> What {
+    let (process, worker) = ([0, 0, 1, 1, 2][chance.index(5)], chance.index(2));
+    let times = chance.between(2, 12) as u32;
+    let stands = [200, 3_500, 5_000][chance.index(3)];
+    let call = |chance: &mut Chance, calls: &[Call]| calls[chance.index(calls.len())];
+    let (call, wrong) = match chance.below(10) {
+        0..=2 => return What::Expire(process, worker),
+        3 => return What::Add,
+        4 => return What::Terminate(process),
+        5 => (call(chance, &[Call::Commit, Call::Abort]), Wrong::Pending(times)),
+        6 => (Call::Offsets, Wrong::Refused),
+        7 => (call(chance, &[Call::Take, Call::Release, Call::Committed, Call::Admin]), Wrong::StandsBefore(stands)),
+        8 => (call(chance, &[Call::Committed, Call::Commit, Call::Poll, Call::Admin]), Wrong::StandsAfter(stands)),
+        _ => (Call::Committed, Wrong::RequestLost),
+    };
+    What::Arm(process, Armed { call, skip: chance.below(2) as u32, wrong })
+}
+
 /// Where a process comes up.
 fn early(chance: &mut Chance) -> Armed {
     let call = [Call::Init, Call::Committed, Call::Admin, Call::Poll, Call::Read, Call::Read, Call::Apply, Call::Apply];
@@ -226,7 +252,8 @@ fn armed(chance: &mut Chance) -> Armed {
 fn wrong(chance: &mut Chance, call: Call) -> Wrong {
     let steps = chance.between(1, 60) as u32;
     let times = chance.between(1, 4) as u32;
-    let wrong = match chance.below(9) {
+    let stands = [200, 3_500, 5_000, 9_000][chance.index(4)];
+    let wrong = match chance.below(11) {
         0 => Wrong::CrashBefore,
         1 => Wrong::CrashAfter,
         2 | 3 => Wrong::AnswerLost,
@@ -234,12 +261,16 @@ fn wrong(chance: &mut Chance, call: Call) -> Wrong {
         5 => Wrong::Late(steps),
         6 => Wrong::Pending(times),
         7 => Wrong::Refused,
-        _ => Wrong::Full(times),
+        8 => Wrong::Full(times),
+        9 => Wrong::StandsBefore(stands),
+        _ => Wrong::StandsAfter(stands),
     };
     // A disk answers, or its process dies.
     match (call, wrong) {
         (Call::Apply | Call::Begin, Wrong::CrashBefore) => Wrong::CrashBefore,
         (Call::Apply | Call::Begin, _) => Wrong::CrashAfter,
+        (Call::Take | Call::Release, Wrong::CrashBefore | Wrong::CrashAfter | Wrong::StandsAfter(_)) => wrong,
+        (Call::Take | Call::Release, _) => Wrong::StandsBefore(stands),
         (_, wrong) => wrong,
     }
 }

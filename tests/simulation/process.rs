@@ -17,6 +17,7 @@ use highwater::topology::Topology;
 
 use crate::chance::Chance;
 use crate::disk::{Disk, Mounted};
+use crate::standing::{Came, Standing};
 use crate::time::ProcessClock;
 use crate::wire::{Armed, FaultyLog, Line, Net};
 
@@ -39,13 +40,22 @@ pub struct Life {
     pub line: Arc<Line>,
     pub shared: Arc<Shared>,
     clock: Arc<ProcessClock>,
-    pub workers: Vec<Option<Worker>>,
+    pub workers: Vec<Slot>,
     pub stalled_until: i64,
+}
+
+pub enum Slot {
+    Between(Box<Worker>),
+    /// It stands still within a step.
+    Within(Standing),
+    Ended,
 }
 
 /// What a step of a process came to.
 pub enum Stepped {
     On,
+    /// It stands still within the step, for so many milliseconds.
+    Stands(i64),
     /// It is down, after a clean stop or with an error that only a person can help with.
     Ended(Option<String>),
     Dead,
@@ -103,7 +113,8 @@ impl Process {
             stop: AtomicBool::new(false),
         });
         let workers = (0..threads).map(|index| Worker::new(shared.clone(), index, self.transactional_id(index)));
-        let workers = workers.map(|worker| worker.map(Some)).collect::<Result<_, _>>()?;
+        let workers =
+            workers.map(|worker| worker.map(|worker| Slot::Between(Box::new(worker)))).collect::<Result<_, _>>()?;
         net.tell(|| format!("{} starts", self.name));
         self.life = Some(Life { line, shared, clock, workers, stalled_until: 0 });
         (self.restart_at, self.haunted) = (None, false);
@@ -113,26 +124,46 @@ impl Process {
     /// One step of one worker.
     pub fn step(&mut self, worker: usize) -> Stepped {
         let Some(life) = &mut self.life else { return Stepped::On };
-        let Some(running) = &mut life.workers[worker] else { return Stepped::On };
-        let stepped = running.step();
+        let came = match std::mem::replace(&mut life.workers[worker], Slot::Ended) {
+            Slot::Ended => return Stepped::On,
+            Slot::Within(standing) => standing.go_on(),
+            Slot::Between(running) if life.line.may_stand_still() => {
+                Standing::begin(*running, |gate| life.line.lend(Some(gate)))
+            }
+            Slot::Between(mut running) => {
+                let stepped = running.step();
+                Came::Over(*running, stepped)
+            }
+        };
+        let (running, stepped) = match came {
+            Came::Over(running, stepped) => (running, stepped),
+            Came::Stands(standing, ms) => {
+                life.workers[worker] = Slot::Within(standing);
+                return Stepped::Stands(ms);
+            }
+        };
+        life.line.lend(None);
         if life.line.is_dead() {
+            // Buried with the others: what it holds of the dead line is no clean leave.
+            life.workers[worker] = Slot::Between(Box::new(running));
             return Stepped::Dead;
         }
         let mut stopped = None;
         match stepped {
-            Ok(Status::Working) => return Stepped::On,
-            Ok(Status::Stopped) => life.workers[worker] = None,
+            Ok(Status::Working) => {
+                life.workers[worker] = Slot::Between(Box::new(running));
+                return Stepped::On;
+            }
+            Ok(Status::Stopped) => {}
             Err(error) => {
                 life.line.net.tell(|| format!("{}.{worker} stops: {error}", self.name));
                 stopped = Some(error.to_string());
                 // As an instance does: the others stop cleanly.
                 life.shared.stop.store(true, Ordering::SeqCst);
-                if let Some(worker) = life.workers[worker].take() {
-                    worker.give_up();
-                }
+                running.give_up();
             }
         }
-        match (life.workers.iter().all(Option::is_none), stopped) {
+        match (life.has_ended(), stopped) {
             (true, stopped) => Stepped::Ended(stopped),
             (false, None) => Stepped::On,
             (false, Some(text)) => Stepped::Ended(Some(text)),
@@ -179,7 +210,20 @@ impl Life {
         if now < self.stalled_until || now < self.clock.wake() {
             return Vec::new();
         }
-        (0..self.workers.len()).filter(|index| self.workers[*index].is_some()).collect()
+        // One that stands still within a step has the process stand still with it.
+        if let Some(within) = self.within() {
+            return vec![within];
+        }
+        (0..self.workers.len()).filter(|index| !matches!(self.workers[*index], Slot::Ended)).collect()
+    }
+
+    /// The worker that stands still within a step.
+    pub fn within(&self) -> Option<usize> {
+        self.workers.iter().position(|slot| matches!(slot, Slot::Within(_)))
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.workers.iter().all(|slot| matches!(slot, Slot::Ended))
     }
 
     /// When it wakes up, if it sleeps.

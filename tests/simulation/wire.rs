@@ -14,6 +14,7 @@ use highwater::log::{
 use highwater::record::Record;
 
 use crate::chance::Chance;
+use crate::standing::Gate;
 use crate::time::Time;
 
 /// Where something may go wrong.
@@ -29,12 +30,15 @@ pub enum Call {
     Admin,
     Poll,
     Read,
+    /// What is answered to a rebalance: it never fails, but time may pass.
+    Take,
+    Release,
     /// A write to the disk.
     Apply,
 }
 
 impl Call {
-    pub const ALL: [Call; 11] = [
+    pub const ALL: [Call; 13] = [
         Call::Init,
         Call::Begin,
         Call::Send,
@@ -45,6 +49,8 @@ impl Call {
         Call::Admin,
         Call::Poll,
         Call::Read,
+        Call::Take,
+        Call::Release,
         Call::Apply,
     ];
 }
@@ -68,6 +74,9 @@ pub enum Wrong {
     Refused,
     /// The client's queue is full so many times.
     Full(u32),
+    /// The process stands still for so many milliseconds, before the request leaves or once its answer is there.
+    StandsBefore(u32),
+    StandsAfter(u32),
 }
 
 /// The next call of this kind but `skip` goes wrong.
@@ -83,6 +92,7 @@ pub struct Armed {
 pub enum Moment {
     Well,
     CrashAfter,
+    StandsAfter(u32),
     Badly(Wrong),
 }
 
@@ -212,6 +222,8 @@ pub struct Line {
     members: Mutex<BTreeMap<usize, String>>,
     /// Transactions that are open.
     open: AtomicI64,
+    /// Where the step that is under way can stand still.
+    gate: Mutex<Option<Arc<Gate>>>,
 }
 
 impl Line {
@@ -225,7 +237,27 @@ impl Line {
             armed: Mutex::default(),
             members: Mutex::default(),
             open: AtomicI64::new(0),
+            gate: Mutex::default(),
         })
+    }
+
+    pub fn may_stand_still(&self) -> bool {
+        let stands = |armed: &Armed| matches!(armed.wrong, Wrong::StandsBefore(_) | Wrong::StandsAfter(_));
+        self.armed.lock().expect("one thread").iter().any(stands)
+    }
+
+    /// Where it can, from now on.
+    pub fn lend(&self, gate: Option<Arc<Gate>>) {
+        *self.gate.lock().expect("one thread") = gate;
+    }
+
+    /// What comes up has no gate yet: it does not stand still.
+    fn stand_still(&self, ms: u32) {
+        let gate = self.gate.lock().expect("one thread").clone();
+        if let Some(gate) = gate {
+            gate.stand_still(i64::from(ms));
+            self.net.tell(|| format!("{} wakes up", self.name));
+        }
     }
 
     pub fn is_dead(&self) -> bool {
@@ -277,6 +309,11 @@ impl Line {
                 Err(gone())
             }
             Wrong::CrashAfter => Ok(Moment::CrashAfter),
+            Wrong::StandsBefore(ms) => {
+                self.stand_still(ms);
+                if self.is_dead() { Err(gone()) } else { Ok(Moment::Well) }
+            }
+            Wrong::StandsAfter(ms) => Ok(Moment::StandsAfter(ms)),
             wrong => Ok(Moment::Badly(wrong)),
         }
     }
@@ -285,9 +322,11 @@ impl Line {
     fn after(&self, call: Call, moment: Moment) -> Result<()> {
         if moment == Moment::CrashAfter {
             self.die(&format!("after {call:?}"));
-            return Err(LogError::Stop("the process is dead".into()));
         }
-        Ok(())
+        if let Moment::StandsAfter(ms) = moment {
+            self.stand_still(ms);
+        }
+        if self.is_dead() { Err(LogError::Stop("the process is dead".into())) } else { Ok(()) }
     }
 
     /// For calls that may be tried again: the request or its answer is lost.
@@ -465,12 +504,16 @@ impl GroupConsumer for FaultyConsumer {
     }
 
     fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let moment = self.line.moment(Call::Take)?;
         self.inner()?.take(partitions)?;
+        self.line.after(Call::Take, moment)?;
         self.wander()
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let moment = self.line.moment(Call::Release)?;
         self.inner()?.release(partitions)?;
+        self.line.after(Call::Release, moment)?;
         self.wander()
     }
 
@@ -541,6 +584,10 @@ impl Reader for FaultyReader {
         let few = 1 + self.line.net.below(9) as usize;
         match self.line.moment(Call::Read) {
             Ok(Moment::Well) => self.inner.poll(max.min(few), wait, visit),
+            Ok(moment @ Moment::StandsAfter(_)) => {
+                let events = self.inner.poll(max.min(few), wait, visit);
+                self.line.after(Call::Read, moment).map(|()| events).unwrap_or_default()
+            }
             Ok(Moment::Badly(_)) => vec![Event::Unreachable("no broker can be reached".into())],
             Ok(Moment::CrashAfter) => {
                 self.inner.poll(max.min(few), wait, visit);
@@ -651,7 +698,7 @@ impl FaultyProducer {
                 Err(LogError::Rejoin("commit: a record could not be delivered".into()))
             }
             Moment::Badly(_) => Err(self.unknown(name)),
-            Moment::Well | Moment::CrashAfter => {
+            Moment::Well | Moment::CrashAfter | Moment::StandsAfter(_) => {
                 let ended = self.inner_end(commit)?;
                 if ended == Ended::Done {
                     self.opened(false);
@@ -704,7 +751,7 @@ impl Producer for FaultyProducer {
                     return Ok(Sent::Queued);
                 }
             }
-            Moment::Well | Moment::CrashAfter => {}
+            Moment::Well | Moment::CrashAfter | Moment::StandsAfter(_) => {}
         }
         let sent = self.inner.lock().expect("one thread").send(record)?;
         self.line.after(Call::Send, moment)?;
@@ -716,7 +763,7 @@ impl Producer for FaultyProducer {
         let shown = || offsets.iter().map(|(tp, at)| format!("{tp}@{at}")).collect::<Vec<_>>().join(" ");
         let call = || self.inner.lock().expect("one thread").send_offsets(offsets, who, wait);
         let moment = self.line.moment(Call::Offsets)?;
-        if let (Some(failed), Moment::Well | Moment::CrashAfter) = (&self.failed, moment) {
+        if let (Some(failed), Moment::Well | Moment::CrashAfter | Moment::StandsAfter(_)) = (&self.failed, moment) {
             return Err(failed.clone());
         }
         let name = &self.line.name;
@@ -734,7 +781,7 @@ impl Producer for FaultyProducer {
             }
             Moment::Badly(Wrong::Pending(_) | Wrong::Full(_)) => Err(LogError::Retry("offsets: no answer yet".into())),
             Moment::Badly(_) => Err(LogError::Rejoin("offsets: refused".into())),
-            Moment::Well | Moment::CrashAfter => {
+            Moment::Well | Moment::CrashAfter | Moment::StandsAfter(_) => {
                 let done = call();
                 net.tell(|| format!("{name}: offsets {} of generation {}: {done:?}", shown(), who.generation));
                 done?;

@@ -10,7 +10,7 @@ use highwater::topology::{Mode, Topology};
 
 use crate::chance::Chance;
 use crate::plan::{Deed, Plan, What};
-use crate::process::{Counted, GROUP, Process, Stepped};
+use crate::process::{Counted, GROUP, Life, Process, Stepped};
 use crate::shadow::Shadow;
 use crate::source::{Event, Source};
 use crate::time::Time;
@@ -292,14 +292,17 @@ impl<'p> World<'p> {
         let (index, worker) = runnable[self.chance.index(runnable.len())];
         match self.processes[index].step(worker) {
             Stepped::On => Ok(()),
+            Stepped::Stands(ms) => {
+                self.stall(index, ms);
+                Ok(())
+            }
             Stepped::Dead => {
                 self.net.count("kills");
                 self.down(index, step);
                 Ok(())
             }
             Stepped::Ended(why) => {
-                let all = self.processes[index].life.as_ref();
-                let gone = all.is_none_or(|life| life.workers.iter().all(Option::is_none));
+                let gone = self.processes[index].life.as_ref().is_none_or(Life::has_ended);
                 self.stopped(index, why, step)?;
                 if gone {
                     self.down(index, step);
@@ -402,15 +405,7 @@ impl<'p> World<'p> {
             }
             What::Stall(p, ms) => {
                 let Some(p) = hit(p) else { return };
-                let members: Vec<_> = (0..self.threads)
-                    .filter_map(|worker| self.processes[p].life.as_ref()?.line.member(worker))
-                    .collect();
-                let Some(life) = &mut self.processes[p].life else { return };
-                life.stalled_until = self.time.ms() + ms as i64;
-                if ms as i64 > SESSION_MS {
-                    // It is missed while it stands still.
-                    members.iter().for_each(|m| self.log.expire_member(GROUP, m).expect("expired"));
-                }
+                self.stall(p, ms as i64);
             }
             What::Terminate(p) => {
                 let Some(p) = hit(p) else { return };
@@ -466,7 +461,9 @@ impl<'p> World<'p> {
                 committed.iter().for_each(|(tp, at)| self.log.truncate(tp, *at).expect("truncated"));
             }
             What::Survey(p) => {
-                let Some(life) = hit(p).and_then(|p| self.processes[p].life.as_ref()) else { return };
+                let life = hit(p).and_then(|p| self.processes[p].life.as_ref());
+                // Whoever stands still looks at nothing.
+                let Some(life) = life.filter(|life| life.within().is_none()) else { return };
                 let surveyed = life.shared.survey();
                 if life.line.is_dead() {
                     self.down(p, step);
@@ -484,6 +481,16 @@ impl<'p> World<'p> {
             }
         }
         self.net.count(kind);
+    }
+
+    /// It stands still; beyond the session it is missed.
+    fn stall(&mut self, index: usize, ms: i64) {
+        let Some(life) = &mut self.processes[index].life else { return };
+        life.stalled_until = self.time.ms() + ms;
+        if ms > SESSION_MS {
+            let members = (0..self.threads).filter_map(|worker| life.line.member(worker));
+            members.for_each(|member| self.log.expire_member(GROUP, &member).expect("expired"));
+        }
     }
 
     fn kill_with_disk(&mut self, index: usize, step: u32) {

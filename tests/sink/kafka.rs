@@ -142,7 +142,8 @@ fn an_owner_that_stalls_before_an_insert_asks_whether_it_is_one_still() {
     let clickhouse = ClickHouse::start();
     let more = "batch: { rows: 10, timeout: 50ms }, inserts: 1, dedup_window: 3";
     let fleet = Fleet::new("asking", &clickhouse, 2, more);
-    fleet.produce(2, 0..400);
+    // A batch for each partition, and nothing that would be a reason to ask.
+    fleet.produce(2, 0..20);
     // The first is in and has no answer; that of the other partition is planned, and waits for its turn.
     clickhouse.arm(&json!({"do": "delay", "ms": 600_000, "when": "insert"}));
     let mut stalled = fleet.start("stalled");
@@ -150,6 +151,7 @@ fn an_owner_that_stalls_before_an_insert_asks_whether_it_is_one_still() {
     let broker = Broker::shared();
     wait_until(DEADLINE, "two plans", || (broker.committed(&fleet.group(), &fleet.topic()).len() == 2).then_some(()));
     stalled.sigstop();
+    fleet.produce(2, 20..400);
     let mut heir = fleet.start("heir");
     heir.wait_for_log(REPEATED);
     wait_for_rows(&clickhouse, 400);

@@ -1,0 +1,115 @@
+//! A process that stands still within a step: a request has left or its answer has come, and the world goes on.
+//!
+//! Such a step runs on a thread of its own, which works only while everybody else waits for it: whose turn it is follows
+//! from the seed alone, as it does everywhere else.
+
+use std::any::Any;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+use highwater::engine::worker::{Status, Worker};
+use highwater::log::LogError;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    Step,
+    World { stands: Option<i64> },
+}
+
+/// Whose turn it is.
+pub struct Gate {
+    turn: Mutex<Turn>,
+    passed: Condvar,
+}
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { turn: Mutex::new(Turn::Step), passed: Condvar::new() })
+    }
+
+    fn pass(&self, to: Turn) {
+        *self.turn.lock().expect("whole") = to;
+        self.passed.notify_all();
+    }
+
+    /// From within the step: the world goes on for so many milliseconds of its time.
+    pub fn stand_still(&self, ms: i64) {
+        self.pass(Turn::World { stands: Some(ms) });
+        let turn = self.turn.lock().expect("whole");
+        drop(self.passed.wait_while(turn, |turn| *turn != Turn::Step).expect("whole"));
+    }
+
+    /// Until the step stands still, for how long, or is over.
+    fn wait(&self) -> Option<i64> {
+        let turn = self.turn.lock().expect("whole");
+        let turn = self.passed.wait_while(turn, |turn| *turn == Turn::Step).expect("whole");
+        match *turn {
+            Turn::World { stands } => stands,
+            Turn::Step => None,
+        }
+    }
+}
+
+type Outcome = Result<(Worker, Result<Status, LogError>), Box<dyn Any + Send>>;
+
+/// A step that is under way.
+pub struct Standing {
+    gate: Arc<Gate>,
+    thread: Option<JoinHandle<Outcome>>,
+}
+
+/// How far a step came.
+pub enum Came {
+    Over(Worker, Result<Status, LogError>),
+    Stands(Standing, i64),
+}
+
+impl Standing {
+    /// Begins a step; `lend` is told where it can stand still.
+    pub fn begin(mut worker: Worker, lend: impl FnOnce(Arc<Gate>)) -> Came {
+        let gate = Gate::new();
+        lend(gate.clone());
+        let passed = gate.clone();
+        let thread = std::thread::spawn(move || {
+            let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+                let stepped = worker.step();
+                (worker, stepped)
+            }));
+            passed.pass(Turn::World { stands: None });
+            stepped
+        });
+        Self { gate, thread: Some(thread) }.until_it_stands()
+    }
+
+    /// It wakes up.
+    pub fn go_on(self) -> Came {
+        self.gate.pass(Turn::Step);
+        self.until_it_stands()
+    }
+
+    fn until_it_stands(mut self) -> Came {
+        if let Some(ms) = self.gate.wait() {
+            return Came::Stands(self, ms);
+        }
+        let thread = self.thread.take().expect("not joined yet");
+        match thread.join().expect("panics are caught") {
+            Ok((worker, stepped)) => Came::Over(worker, stepped),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Of a process that died while it stood still: whatever it asks for now fails.
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            loop {
+                self.gate.pass(Turn::Step);
+                if self.gate.wait().is_none() {
+                    break;
+                }
+            }
+            let _ = thread.join();
+        }
+    }
+}
