@@ -13,7 +13,7 @@ help: ## this text
 	@echo "First time here? make demo"
 	@echo "Variables: HIGHWATER_CACHE (~/.cache/highwater), CARGO_TARGET_DIR (target), ROCKSDB_COMPILE=1 (compile RocksDB),"
 	@echo "           ARGS (more arguments for the demo, or a filter for the tests), MINUTES (of chaos, soak, fuzz), SEED and REPORT (of chaos,"
-	@echo "           soak), RATE and STATIC (of soak: static_membership), TARGETS (of fuzz)"
+	@echo "           soak), RATE (of soak), TARGETS (of fuzz)"
 
 setup: ## fetch what building, testing and both demos need
 	@tools/setup tests
@@ -52,8 +52,8 @@ chaos: ## three brokers and their instances under fire: make chaos MINUTES=30 SE
 	@CHAOS_MINUTES=$(or $(MINUTES),30) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(abspath $(REPORT)) \
 		cargo test --release --locked --test chaos -- --ignored --nocapture
 
-soak: setup ## Postgres, Debezium, Kafka, Highwater, ClickHouse under load, some of them killed: make soak MINUTES=5 RATE=1000 STATIC=1 REPORT=report.md
-	@SOAK_MINUTES=$(or $(MINUTES),5) SOAK_RATE=$(or $(RATE),1000) SOAK_SEED=$(SEED) SOAK_STATIC=$(STATIC) SOAK_REPORT=$(abspath $(REPORT)) \
+soak: setup ## Postgres, Debezium, Kafka, Highwater, ClickHouse under load, some of them killed: make soak MINUTES=5 RATE=1000 REPORT=report.md
+	@SOAK_MINUTES=$(or $(MINUTES),5) SOAK_RATE=$(or $(RATE),1000) SOAK_SEED=$(SEED) SOAK_REPORT=$(abspath $(REPORT)) \
 		cargo test --release --locked --test pipeline -- --ignored --exact soak --nocapture
 
 fuzz: ## throw bytes at what reads records, rules, topologies and state: make fuzz MINUTES=10

@@ -18,7 +18,6 @@ pub struct Kill {
 
 pub struct Report<'a> {
     pub seed: u64,
-    pub is_static: bool,
     pub minutes: u64,
     pub rate: u64,
     pub changes: u64,
@@ -52,7 +51,6 @@ impl Report<'_> {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         for (what, value) in [
             ("cores of the machine", cores.to_string()),
-            ("`static_membership`", self.is_static.to_string()),
             ("changes committed in Postgres", changes.to_string()),
             ("changes a second that were held", format!("{held:.0}")),
             ("from the end of the load until all was in", format!("{} s", seconds(self.drained))),

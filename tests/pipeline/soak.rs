@@ -52,10 +52,6 @@ pub fn run() {
     eprintln!("soak: {minutes} minutes at {rate} changes a second, seed {seed}");
     let time = Duration::from_secs(60 * minutes);
     let mut stage = Stage::build("soak");
-    // As it stands in the repository, unless it is asked for: one instance that is started again need not wait until the group
-    // believes that its predecessor is dead.
-    let is_static = asked("SOAK_STATIC", 0) == 1;
-    stage.topology(&|text| if is_static { text + "static_membership: true\n" } else { text });
     // Topics that Connect makes later are found half a minute later: that is not what is measured here.
     stage.load(&["--seed", "1", "--count", "500"]);
     stage.connect();
@@ -130,7 +126,6 @@ pub fn run() {
     let windows = Windows::of(&kills.iter().map(|kill| (kill.killed, kill.back)).collect::<Vec<_>>(), &probes);
     let report = Report {
         seed,
-        is_static,
         minutes,
         rate,
         changes,
