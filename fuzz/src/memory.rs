@@ -53,7 +53,7 @@ impl Files for Memory {
         (0, 0)
     }
 
-    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.with(store, |bytes| bytes.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    fn each(&self, store: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        self.with(store, |bytes| bytes.iter().for_each(|(key, value)| visit(key, value)))
     }
 }

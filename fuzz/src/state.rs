@@ -23,12 +23,12 @@ pub fn changelog(bytes: &[u8]) {
         records.push((key, fields.value()));
     }
     let log = Changelog { topic_id: [1; 16], start: 0, end: records.len() as i64, delete_retention: Duration::MAX };
-    let partition = Database::over(Box::new(Memory::default())).partition("s/t/0").expect("nobody else has it");
+    let partition = Database::over(Box::new(Memory::default()), 0).partition("s/t/0").expect("nobody else has it");
     let now = Instant::now();
     let mut restore = Restore::new(log, 0, now);
     let mut want = std::collections::BTreeMap::new();
     for (offset, (key, value)) in (0..).zip(&records) {
-        let fed = restore.feed(&partition, offset, key, value.as_deref(), (now, 0));
+        let fed = restore.feed(&partition, offset, key, value.as_deref(), (now, 0), &|| None);
         assert_eq!(fed.is_ok(), layout::known(key), "{key:?}");
         if fed.is_err() {
             return;
@@ -38,7 +38,7 @@ pub fn changelog(bytes: &[u8]) {
             None => want.remove(key),
         };
     }
-    assert!(restore.ended(&partition, log.end, 0).expect("memory holds it"));
+    assert!(restore.ended(&partition, log.end, 0, &|| None).expect("memory holds it"));
     let checkpoint = partition.checkpoint().expect("memory answers");
     assert_eq!(checkpoint.map(|held| held.offset), (!records.is_empty()).then_some(log.end - 1));
     let mut got = partition.scan().expect("memory answers");

@@ -20,7 +20,7 @@ use crate::telemetry::Outcome;
 
 use super::worker::{Cycle, Slot, WAIT, Worker, send};
 
-/// Stores that stay quiet are flushed this often, so that a crash does not throw their checkpoints far back.
+/// So often what stores keep in memory is written and flushed, so that a crash does not throw their checkpoints far back.
 const FLUSH_EVERY: Duration = Duration::from_secs(300);
 
 impl Worker {
@@ -105,7 +105,7 @@ impl Worker {
                 let offset =
                     acknowledged.ok_or_else(|| LogError::Restore(format!("no write to {log} was acknowledged")))?;
                 let checkpoint = Checkpoint { topic_id: changelog.info.id, offset, at_ms: wall };
-                dedup.store.apply(&checkpoint).map_err(|e| {
+                dedup.apply(&checkpoint).map_err(|e| {
                     LogError::Stop(format!(
                         "{e}. The transaction is committed; the store catches up from its changelog at the next start"
                     ))
@@ -169,7 +169,7 @@ impl Worker {
         for slot in self.tasks.values_mut() {
             if let Slot::Running(task) = slot
                 && let Some(dedup) = &mut task.dedup
-                && let Err(error) = dedup.store.partition().flush(false)
+                && let Err(error) = dedup.store.flush(false)
             {
                 tracing::warn!(%error, source = %task.tp, "the store could not be flushed");
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::log::{Admin, Bounds, Event, LogError, Reader, Result, TopicPartition};
+use crate::operators::dedup::{Entry, Highest};
 use crate::record::Record;
 use crate::record::position::{Epochs, Rise};
 use crate::store::digest::Digester;
@@ -37,6 +38,8 @@ pub struct Opening {
     /// The changelog partition, where the stream has a store.
     changelog: Option<TopicPartition>,
     store: Option<Partition>,
+    /// What none of its entries exceeds, where that is known.
+    highest: Option<Highest>,
     stage: Stage,
 }
 
@@ -52,7 +55,7 @@ impl Opening {
             )));
         }
         let changelog = source.changelog.as_ref().map(|c| TopicPartition::new(c.topic.as_str(), tp.partition));
-        Ok(Self { tp: tp.clone(), source, changelog, store: None, stage: Stage::Claim })
+        Ok(Self { tp: tp.clone(), source, changelog, store: None, highest: None, stage: Stage::Claim })
     }
 
     /// Records left to restore; None while it waits for something else.
@@ -117,8 +120,11 @@ impl Opening {
         if let Plan::Rebuild { why, .. } = &plan {
             tracing::warn!(source = %self.tp, changelog = %tp, why, "the store does not fit its changelog: rebuilding it");
         }
-        if !matches!(plan, Plan::Tail { .. }) {
+        if matches!(plan, Plan::Tail { .. }) {
+            self.highest = store.mark().map_err(stop)?.and_then(|mark| Highest::decode(&mark));
+        } else {
             store.wipe().map_err(stop)?;
+            self.highest = Some(Highest::default());
         }
         let from = plan.from();
         if from >= end {
@@ -151,7 +157,14 @@ impl Opening {
             let stream = &shared.topology.streams[self.source.stream].name;
             changelog::state_key(shared, stream, &self.tp, value, [0; 32])?;
         }
-        restore.feed(store, offset, key.unwrap_or_default(), value, now).map_err(stop)
+        let key = key.unwrap_or_default();
+        if let (Some(highest), true, Some(value)) = (&mut self.highest, layout::is_data(key), value)
+            && let Some(entry) = Entry::decode(value)
+        {
+            highest.raise(&entry);
+        }
+        let highest = self.highest;
+        restore.feed(store, offset, key, value, now, &|| highest.map(|h| h.encode())).map_err(stop)
     }
 
     /// An end of partition: the last stable offset at first, the real end when it is at or beyond the end we took.
@@ -159,7 +172,8 @@ impl Opening {
         let (Stage::Restoring { committed, restore, .. }, Some(store)) = (&mut self.stage, &mut self.store) else {
             return Ok(());
         };
-        if restore.ended(store, offset, now_ms).map_err(stop)? {
+        let highest = self.highest;
+        if restore.ended(store, offset, now_ms, &|| highest.map(|h| h.encode())).map_err(stop)? {
             tracing::info!(source = %self.tp, records = restore.restored(), "restored");
             self.stage = Stage::Ready { committed: *committed, reading: true };
         }
@@ -288,7 +302,9 @@ impl Opening {
                     tracing::warn!(source = %self.tp, "the source topic was deleted and created again: a new epoch begins");
                 }
                 let (digester, fresh_key) = digester(shared, &stream.name, &self.tp, &partition)?;
-                Some(Dedup::new(config, Store::new(partition), digester, epochs, fresh_key))
+                // An earlier version kept none.
+                let highest = self.highest.map_or_else(|| Highest::of(&partition), Ok).map_err(stop)?;
+                Some(Dedup::new(config, Store::new(partition), digester, epochs, highest, fresh_key))
             }
             _ => None,
         };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::log::{LogError, Outgoing, Result, TopicId, TopicPartition};
-use crate::operators::dedup::{self, Entry, MissingPosition, OnRegression, Verdict};
+use crate::operators::dedup::{self, Entry, Highest, MissingPosition, OnRegression, Verdict};
 use crate::operators::filter::{Filter, Passage};
 use crate::operators::mask::{Mask, Rule};
 use crate::record::change::{Change, Decoded, Op, decode};
 use crate::record::position::{Epochs, Position, Rise};
 use crate::record::{BadRecord, Reason, Record, key};
 use crate::store::digest::Digester;
-use crate::store::{Store, StoreError, layout};
+use crate::store::{Checkpoint, Put, Store, StoreError, layout};
 use crate::telemetry::{StreamMetrics, Tally, names};
 use crate::topology::{OnError, Stream, Target};
 
@@ -30,6 +30,8 @@ pub struct Dedup {
     pub epochs: Epochs,
     /// As of the last commit.
     committed_epochs: Epochs,
+    /// What no entry exceeds, those of transactions that were aborted among them.
+    highest: Highest,
     /// The digest key, until it is committed: with the first data, never after.
     fresh_key: Option<Vec<u8>>,
     /// Changes at offsets never seen before that were all stale: a clock that stepped back hides a regression.
@@ -42,9 +44,14 @@ impl Dedup {
         store: Store,
         digester: Digester,
         epochs: Epochs,
+        highest: Highest,
         fresh_key: Option<Vec<u8>>,
     ) -> Self {
-        Self { config, store, digester, committed_epochs: epochs.clone(), epochs, fresh_key, stale_run: 0 }
+        Self { config, store, digester, committed_epochs: epochs.clone(), epochs, highest, fresh_key, stale_run: 0 }
+    }
+
+    pub fn apply(&mut self, checkpoint: &Checkpoint) -> std::result::Result<(), StoreError> {
+        self.store.apply(checkpoint, Some(self.highest.encode()))
     }
 }
 
@@ -232,6 +239,7 @@ impl Task {
 
     fn stage(&mut self, accepted: Option<Accepted>) {
         if let (Some(Accepted { key, entry, .. }), Some(dedup)) = (accepted, self.dedup.as_mut()) {
+            dedup.highest.raise(&entry);
             dedup.store.stage(&key, Some(&entry.encode()));
         }
     }
@@ -256,6 +264,13 @@ impl Task {
         self.canonical.clear();
         key::canonical(record_key, &mut self.canonical)?;
         let data_key = state.digester.data_key(&self.canonical);
+        // A filter asks what its readers have of the key.
+        let beyond = position.filter(|_| self.filter.is_none());
+        if let Some(entry) = beyond.and_then(|position| state.highest.accepts(position, record.offset)) {
+            state.stale_run = 0;
+            let accepted = Accepted { key: data_key, entry, sent: false };
+            return Ok(Ranked::Accept { version: entry.version, entry: Some(accepted) });
+        }
         let last = match state.store.get(&data_key, Entry::decode)? {
             None => None,
             Some(Some(entry)) => Some(entry),
@@ -308,8 +323,13 @@ impl Task {
     }
 
     /// Stages what the store must know of this transaction beyond the keys, and returns all that the changelog gets.
-    pub fn staged(&mut self) -> Vec<(&[u8], Option<&[u8]>)> {
-        let Some(state) = self.dedup.as_mut() else { return Vec::new() };
+    pub fn staged(&mut self) -> impl Iterator<Item = Put<'_>> {
+        self.stage_meta();
+        self.dedup.iter().flat_map(|state| state.store.staged())
+    }
+
+    fn stage_meta(&mut self) {
+        let Some(state) = self.dedup.as_mut() else { return };
         state.epochs.skip_to(self.position);
         if state.epochs != state.committed_epochs {
             state.store.stage(layout::EPOCHS, Some(&state.epochs.encode()));
@@ -317,7 +337,6 @@ impl Task {
         if let Some(key) = &state.fresh_key {
             state.store.stage(layout::DIGEST_KEY, Some(key));
         }
-        state.store.staged()
     }
 
     pub fn staged_bytes(&self) -> usize {

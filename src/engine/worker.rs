@@ -416,7 +416,7 @@ impl Worker {
             Some(Slot::Opening(opening)) => opening.cancel(self.reader.as_mut()),
             Some(Slot::Running(mut task)) => {
                 if let Some(dedup) = &mut task.dedup
-                    && let Err(error) = dedup.store.partition().flush(false)
+                    && let Err(error) = dedup.store.flush(false)
                 {
                     tracing::warn!(%error, source = %tp, "the store could not be flushed; it will replay more of its changelog");
                 }

@@ -4,6 +4,7 @@
 //! come back to life.
 
 use crate::record::position::Position;
+use crate::store::{Partition, StoreError, layout};
 
 /// A `dedup` step as topology.yaml states it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +53,47 @@ pub enum Verdict {
     Stale,
     /// Without a position, and its offset was processed before.
     Replayed,
+}
+
+/// What no entry of a store exceeds: a change beyond it is newer than the last one of its key, whichever that is, and need
+/// not be looked up. In a stream that is not replayed all changes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Highest {
+    position: Position,
+    version: u64,
+}
+
+impl Highest {
+    /// Of entries that are there, where nobody has kept it.
+    pub fn of(store: &Partition) -> Result<Self, StoreError> {
+        let mut highest = Self::default();
+        store.each(&mut |key, value| {
+            if let (true, Some(entry)) = (layout::is_data(key), Entry::decode(value)) {
+                highest.raise(&entry);
+            }
+        })?;
+        Ok(highest)
+    }
+
+    pub fn raise(&mut self, entry: &Entry) {
+        self.position = self.position.max(entry.position);
+        self.version = self.version.max(entry.version);
+    }
+
+    /// The entry of a change beyond it.
+    pub fn accepts(&self, position: Position, offset: i64) -> Option<Entry> {
+        let newer = position > self.position && position.lsn > self.version;
+        newer.then_some(Entry { position, version: position.lsn, offset, withheld: false })
+    }
+
+    /// As the entry of such a change.
+    pub fn encode(&self) -> Vec<u8> {
+        Entry { position: self.position, version: self.version, offset: 0, withheld: false }.encode()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Entry::decode(bytes).map(|Entry { position, version, .. }| Self { position, version })
+    }
 }
 
 /// Judges a change with a position.
@@ -166,6 +208,31 @@ mod tests {
         let Verdict::Accept(next) = judge(Some(last), at(2, 0, 0, 20), 10) else { panic!("a later epoch passes") };
         assert_eq!((next.version, next.position), (151, at(2, 0, 0, 20)));
         assert!(matches!(judge(None, at(0, 0, 0, 20), 10), Verdict::Accept(Entry { version: 20, .. })));
+    }
+
+    #[test]
+    fn what_is_beyond_all_entries_is_judged_as_if_it_were_looked_up() {
+        let entry = |position, version| Entry { position, version, offset: 9, withheld: false };
+        let entries = [entry(at(1, 100, 1, 150), 150), entry(at(1, 90, 1, 170), 170), entry(at(0, 200, 1, 120), 180)];
+        let mut highest = Highest::default();
+        entries.iter().for_each(|entry| highest.raise(entry));
+        assert_eq!(Highest::decode(&highest.encode()), Some(highest));
+        let mut accepted = 0;
+        for (epoch, commit, kind, lsn) in [0, 1, 2]
+            .into_iter()
+            .flat_map(|epoch| [90, 100, 110].map(|commit| (epoch, commit)))
+            .flat_map(|(epoch, commit)| [0, 1].map(|kind| (epoch, commit, kind)))
+            .flat_map(|(epoch, commit, kind)| [149, 150, 151, 180, 181].map(|lsn| (epoch, commit, kind, lsn)))
+        {
+            let position = at(epoch, commit, kind, lsn);
+            let Some(unseen) = highest.accepts(position, 10) else { continue };
+            accepted += 1;
+            for last in entries.iter().copied().map(Some).chain([None]) {
+                assert_eq!(judge(last, position, 10), Verdict::Accept(unseen), "{position:?} after {last:?}");
+            }
+        }
+        // Those above (1, 100, 1, 150) whose LSN is above 180.
+        assert_eq!(accepted, 1 + 2 + 6);
     }
 
     #[test]

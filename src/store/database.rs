@@ -30,11 +30,13 @@ pub trait Files: Send + Sync {
         Vec::new()
     }
     /// Every key and value.
-    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+    fn each(&self, store: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
 }
 
 pub struct Database {
     files: Box<dyn Files>,
+    /// What all partitions together may keep in memory before they write it.
+    room: usize,
     /// The partitions that are open in some worker.
     claims: Mutex<HashSet<String>>,
 }
@@ -42,11 +44,12 @@ pub struct Database {
 impl Database {
     /// In RocksDB; made if it is not there, set aside and made anew if it is damaged.
     pub fn open(path: &Path, memory: u64) -> Result<Arc<Self>> {
-        Ok(Self::over(Box::new(Rocks::open(path, memory)?)))
+        let room = usize::try_from(memory / 4).unwrap_or(usize::MAX);
+        Ok(Self::over(Box::new(Rocks::open(path, memory - memory / 4)?), room))
     }
 
-    pub fn over(files: Box<dyn Files>) -> Arc<Self> {
-        Arc::new(Self { files, claims: Mutex::default() })
+    pub fn over(files: Box<dyn Files>, room: usize) -> Arc<Self> {
+        Arc::new(Self { files, room, claims: Mutex::default() })
     }
 
     /// The stores that were there when it was opened, whether anybody reads them or not.
@@ -77,6 +80,12 @@ impl Partition {
         self.database.files.as_ref()
     }
 
+    /// How much may be kept in memory before it is written here.
+    pub fn room(&self) -> usize {
+        let claims = self.database.claims.lock().unwrap_or_else(|p| p.into_inner()).len();
+        self.database.room / claims.max(1)
+    }
+
     pub fn get<T>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let (mut read, mut found) = (Some(read), None);
         self.files().get(&self.name, key, &mut |value| found = read.take().map(|read| read(value)))?;
@@ -96,11 +105,21 @@ impl Partition {
         })
     }
 
-    /// Writes data and checkpoint in one atomic batch.
-    pub fn write(&self, puts: Vec<Put<'_>>, checkpoint: &Checkpoint) -> Result<()> {
+    /// Writes data, the checkpoint that covers them, and what is said of all that is there then, in one atomic batch.
+    pub fn write(&self, puts: Vec<Put<'_>>, checkpoint: &Checkpoint, mark: Option<&[u8]>) -> Result<()> {
+        let mark = mark.map(|mark| [&checkpoint.offset.to_le_bytes(), mark].concat());
         let (mut puts, checkpoint) = (puts, checkpoint.encode());
+        puts.push((layout::MARK, mark.as_deref()));
         puts.push((layout::CHECKPOINT, Some(&checkpoint)));
         self.files().write(&self.name, &puts)
+    }
+
+    /// What the last write said of all that is there. None where a version that knows no marks wrote after it: the mark
+    /// bears the offset of its checkpoint.
+    pub fn mark(&self) -> Result<Option<Vec<u8>>> {
+        let Some(checkpoint) = self.checkpoint()? else { return Ok(None) };
+        let kept = self.get(layout::MARK, <[u8]>::to_vec)?;
+        Ok(kept.and_then(|mark| mark.strip_prefix(&checkpoint.offset.to_le_bytes()).map(<[u8]>::to_vec)))
     }
 
     /// Forgets everything, checkpoint included.
@@ -119,9 +138,15 @@ impl Partition {
         self.files().size(&self.name)
     }
 
+    pub fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        self.files().each(&self.name, visit)
+    }
+
     /// Every key and value, for tests and inspection.
     pub fn scan(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.files().scan(&self.name)
+        let mut all = Vec::new();
+        self.each(&mut |key, value| all.push((key.to_vec(), value.to_vec())))?;
+        Ok(all)
     }
 }
 
@@ -143,7 +168,7 @@ mod tests {
         let one = database.partition("a/t/0").unwrap();
         assert_eq!(database.partition("a/t/0").err(), Some(StoreError::InUse));
         let checkpoint = Checkpoint { topic_id: [0; 16], offset: 1, at_ms: 0 };
-        one.write(vec![(b"k", Some(b"v"))], &checkpoint).unwrap();
+        one.write(vec![(b"k", Some(b"v"))], &checkpoint, None).unwrap();
         one.flush(true).unwrap();
         drop((one, database));
         let database = Database::open(&path, 8 << 20).unwrap();

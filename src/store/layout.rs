@@ -5,12 +5,14 @@
 //! 01 00 'e'        meta: the epochs of the source partition
 //! 01 01 digest     data: the last accepted change of a record key
 //! 00 'checkpoint'  local: never in the changelog
+//! 00 'mark'        local: what is said of all entries, behind the offset of the checkpoint of the same write
 //! ```
 //! The first byte is the version of the layout. A changelog with another one was written by another Highwater.
 
 pub const VERSION: u8 = 1;
 
 pub const CHECKPOINT: &[u8] = b"\x00checkpoint";
+pub const MARK: &[u8] = b"\x00mark";
 pub const DIGEST_KEY: &[u8] = &[VERSION, 0, b'k'];
 pub const EPOCHS: &[u8] = &[VERSION, 0, b'e'];
 

@@ -7,7 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Checkpoint, Partition, Result, Write, layout};
+use super::writes::Writes;
+use super::{Checkpoint, Partition, Result, layout};
 
 /// How to begin.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +64,8 @@ pub fn plan(held: Option<Checkpoint>, log: &Changelog, now_ms: i64) -> Plan {
 /// A restore under way: batches records and tells its progress.
 pub struct Restore {
     log: Changelog,
-    batch: Vec<Write>,
+    batch: Writes,
+    fed: usize,
     position: i64,
     restored: u64,
     begun: Instant,
@@ -71,7 +73,11 @@ pub struct Restore {
     moved: Instant,
 }
 
-const BATCH: usize = 2000;
+/// Large, because RocksDB takes sorted batches far faster.
+const BATCH: usize = 5000;
+
+/// What is to be said of all entries, once those that were fed are written.
+pub type Mark<'a> = &'a dyn Fn() -> Option<Vec<u8>>;
 
 /// What a person is told while a restore goes on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,7 +90,7 @@ pub struct Progress {
 
 impl Restore {
     pub fn new(log: Changelog, from: i64, now: Instant) -> Self {
-        Self { log, batch: Vec::new(), position: from, restored: 0, begun: now, told: now, moved: now }
+        Self { log, batch: Writes::default(), fed: 0, position: from, restored: 0, begun: now, told: now, moved: now }
     }
 
     /// Takes one changelog record.
@@ -95,34 +101,37 @@ impl Restore {
         key: &[u8],
         value: Option<&[u8]>,
         now: (Instant, i64),
+        mark: Mark<'_>,
     ) -> Result<()> {
         if !layout::known(key) {
             let text = format!("changelog offset {offset} was written by another version of highwater");
             return Err(super::StoreError::Failed(text));
         }
-        self.batch.push((key.into(), value.map(Into::into)));
+        self.batch.put(key, value);
+        self.fed += 1;
         self.position = offset + 1;
         self.restored += 1;
         self.moved = now.0;
-        if self.batch.len() >= BATCH { self.write(partition, now.1) } else { Ok(()) }
+        if self.fed >= BATCH { self.write(partition, now.1, mark) } else { Ok(()) }
     }
 
     /// An end of partition at `offset`: true if it is the real one.
-    pub fn ended(&mut self, partition: &Partition, offset: i64, now_ms: i64) -> Result<bool> {
+    pub fn ended(&mut self, partition: &Partition, offset: i64, now_ms: i64, mark: Mark<'_>) -> Result<bool> {
         if offset < self.log.end {
             return Ok(false);
         }
-        self.write(partition, now_ms)?;
+        self.write(partition, now_ms, mark)?;
         Ok(true)
     }
 
-    fn write(&mut self, partition: &Partition, now_ms: i64) -> Result<()> {
+    fn write(&mut self, partition: &Partition, now_ms: i64, mark: Mark<'_>) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
         let checkpoint = Checkpoint { topic_id: self.log.topic_id, offset: self.position - 1, at_ms: now_ms };
-        partition.write(self.batch.iter().map(|(k, v)| (&**k, v.as_deref())).collect(), &checkpoint)?;
+        partition.write(self.batch.sorted(), &checkpoint, mark().as_deref())?;
         self.batch.clear();
+        self.fed = 0;
         Ok(())
     }
 

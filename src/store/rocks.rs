@@ -172,10 +172,13 @@ impl Files for Rocks {
         self.found.iter().filter(|name| *name != "default").cloned().collect()
     }
 
-    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    fn each(&self, store: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         let family = self.family(store)?;
-        let all = self.db.iterator_cf(&family, rocksdb::IteratorMode::Start);
-        all.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(self.failed("read the state"))).collect()
+        for entry in self.db.iterator_cf(&family, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.map_err(self.failed("read the state"))?;
+            visit(&key, &value);
+        }
+        Ok(())
     }
 }
 

@@ -85,6 +85,7 @@ fn open_stores(path: &Path, kept: &Stores, changes: &Changes) -> Result<Stores, 
             assert_eq!(got.as_ref(), rows.get(key), "{name}: looked up and passed by");
         }
         rows.remove(layout::CHECKPOINT);
+        rows.remove(layout::MARK);
         if checkpoint.is_none() {
             assert!(rows.is_empty(), "{name}: rows without a checkpoint");
         }

@@ -33,6 +33,7 @@ pub fn kept_stores() -> BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>> {
 pub fn data(stores: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>) -> BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>> {
     let data = |mut store: BTreeMap<Vec<u8>, Vec<u8>>| {
         store.remove(layout::CHECKPOINT);
+        store.remove(layout::MARK);
         store
     };
     stores.into_iter().map(|(name, store)| (name, data(store))).collect()

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use highwater::store::restore::{Changelog, Plan, Restore, plan};
+use highwater::store::restore::{Changelog, Mark, Plan, Restore, plan};
 use highwater::store::{Checkpoint, Database, Partition, Store, layout};
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ struct Writes {
 }
 
 fn writes() -> impl Strategy<Value = Vec<Writes>> {
-    // Batches of a restore hold 2,000 records: some changelogs are longer.
+    // Batches of a restore hold 5,000 records: some changelogs are longer.
     let writes = prop_oneof![3 => 1..20u16, 1 => 100..900u16];
     let keys = prop_oneof![3 => 1..60u16, 1 => 300..2000u16];
     let some = (1..5u8, writes, keys, 2..6u16);
@@ -86,6 +86,7 @@ fn truth<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Bytes {
 fn held(partition: &Partition) -> Bytes {
     let mut held: Bytes = partition.scan().expect("a store that answers").into_iter().collect();
     held.remove(layout::CHECKPOINT);
+    held.remove(layout::MARK);
     held
 }
 
@@ -106,16 +107,17 @@ fn restore(partition: &mut Partition, lines: &[Line], end: i64, now_ms: i64, die
     }
     let now = (Instant::now(), now_ms);
     let mut restore = Restore::new(log, plan.from(), now.0);
+    let no_mark: Mark<'_> = &|| None;
     let tail: Vec<&Line> = lines.iter().filter(|(offset, ..)| *offset >= plan.from()).collect();
     for (offset, key, value) in tail.iter().take(dies_after.unwrap_or(usize::MAX)) {
-        restore.feed(partition, *offset, key, value.as_deref(), now).expect("a store that takes it");
+        restore.feed(partition, *offset, key, value.as_deref(), now, no_mark).expect("a store that takes it");
     }
     if dies_after.is_none_or(|count| count >= tail.len()) {
         // An end met too early is not the end.
         if let Some(early) = end.checked_sub(1).filter(|early| *early >= plan.from()) {
-            assert!(!restore.ended(partition, early, now_ms).expect("a store that answers"));
+            assert!(!restore.ended(partition, early, now_ms, no_mark).expect("a store that answers"));
         }
-        assert!(restore.ended(partition, end, now_ms).expect("a store that takes it"));
+        assert!(restore.ended(partition, end, now_ms, no_mark).expect("a store that takes it"));
     }
     plan
 }
@@ -204,7 +206,7 @@ impl Disk for Ram {
         let memory = Memory::default();
         let puts: Vec<_> = self.saved.iter().map(|(key, value)| (&**key, Some(&**value))).collect();
         highwater::store::database::Files::write(&memory, NAME, &puts).expect("memory takes it");
-        Database::over(Box::new(memory))
+        Database::over(Box::new(memory), 0)
     }
 
     fn save(&mut self, partition: &Partition) {
@@ -229,17 +231,20 @@ fn check(case: &Case, disk: &mut impl Disk) -> Result<(), TestCaseError> {
     let mut store = Store::new(database.partition(NAME).expect("nobody else has it"));
     for (count, transaction) in (1..).zip(transactions.iter().take(applied)) {
         transaction.iter().for_each(|(_, key, value)| store.stage(key, value.as_deref()));
-        let staged: Vec<_> =
-            store.staged().iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
+        let mut staged: Vec<_> = store.staged().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
+        staged.sort();
         let mut sorted: Vec<_> = transaction.iter().map(|(_, key, value)| (key.clone(), value.clone())).collect();
         sorted.sort();
         prop_assert_eq!(staged, sorted, "what the changelog gets");
         let offset = transaction.last().map_or(0, |(offset, ..)| *offset);
-        store.apply(&Checkpoint { topic_id: TOPIC, offset, at_ms: 0 }).expect("a store that takes it");
+        let mark = Some(offset.to_string().into_bytes());
+        store.apply(&Checkpoint { topic_id: TOPIC, offset, at_ms: 0 }, mark).expect("a store that takes it");
         if count == kept {
+            store.write().expect("a store that takes it");
             disk.save(store.partition());
         }
     }
+    store.write().expect("a store that takes it");
     prop_assert_eq!(held(store.partition()), truth(transactions.iter().take(applied).flatten()));
     drop(store);
     disk.crash(database);

@@ -211,9 +211,8 @@ impl Files for Mounted {
         (0, 0)
     }
 
-    fn scan(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let inner = self.disk.inner();
-        let found = inner.stores.get(store);
-        Ok(found.map(|s| s.bytes.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default())
+    fn each(&self, store: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        self.disk.inner().stores.get(store).into_iter().flat_map(|s| &s.bytes).for_each(|(k, v)| visit(k, v));
+        Ok(())
     }
 }

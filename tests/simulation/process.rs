@@ -86,7 +86,7 @@ impl Process {
         log: &EmbeddedLog,
         topology: &Arc<Topology>,
         threads: usize,
-        chance: Chance,
+        mut chance: Chance,
     ) -> Result<(), LogError> {
         let client = Client {
             group: GROUP.into(),
@@ -97,6 +97,8 @@ impl Process {
         let line = Line::new(net.clone(), self.name.clone(), &log.as_client(client)?);
         self.armed.drain(..).for_each(|armed| line.arm(armed));
         let faulty: Arc<dyn Log> = Arc::new(FaultyLog(line.clone()));
+        // Some write to the disk after each commit, some seldom.
+        let room = [0, 500, 4000][chance.index(3)];
         let clock = Arc::new(ProcessClock::new(net.time.clone(), chance));
         let catalog = match Catalog::survey(topology, faulty.admin()) {
             Err(_) if line.is_dead() => return Err(LogError::Retry("it died while it came up".into())),
@@ -105,7 +107,7 @@ impl Process {
         let shared = Arc::new(Shared {
             topology: topology.clone(),
             log: faulty,
-            database: Database::over(Box::new(Mounted { disk: self.disk.clone(), line: line.clone() })),
+            database: Database::over(Box::new(Mounted { disk: self.disk.clone(), line: line.clone() }), room),
             metrics: Arc::new(Metrics::new(known())),
             health: Arc::new(Health::new(threads, Duration::from_secs(3600), clock.now())),
             clock: clock.clone(),

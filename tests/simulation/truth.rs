@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater::log::{TopicId, TopicPartition};
-use highwater::operators::dedup::Entry;
+use highwater::operators::dedup::{Entry, Highest};
 use highwater::store::{Checkpoint, layout};
 use serde_json::{Map, Value};
 
@@ -222,6 +222,15 @@ pub fn check_store(
     let expected = folded(records.map_or(&[], Vec::as_slice), checkpoint.offset);
     let mut held = bytes.clone();
     held.remove(layout::CHECKPOINT);
+    let mark = held.remove(layout::MARK).ok_or_else(|| format!("store {name} has no mark"))?;
+    let highest =
+        mark.get(8..).and_then(Highest::decode).ok_or_else(|| format!("the mark of store {name} is unreadable"))?;
+    let entries = held.iter().filter(|(key, _)| layout::is_data(key)).filter_map(|(_, value)| Entry::decode(value));
+    let mut raised = highest;
+    entries.for_each(|entry| raised.raise(&entry));
+    if raised != highest {
+        return Err(format!("the mark of store {name} is below one of its entries"));
+    }
     if held != expected {
         return Err(format!(
             "store {name} at changelog offset {} holds {} keys, its changelog up to there {}, and they differ",
