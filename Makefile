@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos soak fuzz bench-embedded bench-rules bench-sink clean \
+.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos soak fuzz bench bench-embedded bench-rules bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell db-load
 
@@ -59,6 +59,11 @@ soak: setup ## Postgres, Debezium, Kafka, Highwater, ClickHouse under load, some
 fuzz: ## throw bytes at what reads records, rules, topologies and state: make fuzz MINUTES=10
 	@tools/setup fuzz
 	@tools/fuzz $(or $(MINUTES),10) $(TARGETS)
+
+bench: build ## the contest: Highwater, bare loops, Kafka Streams: make bench ROUNDS=1 RECORDS=200000 REPORT=report.md
+	@tools/setup kafka-streams
+	@KAFKA_HEAP=1g KAFKA_JVM=-XX:+UseSerialGC cargo bench --profile release --locked --bench contest -- \
+		--records $(or $(RECORDS),1000000) --rounds $(or $(ROUNDS),3) $(if $(REPORT),--report $(abspath $(REPORT))) $(ARGS)
 
 bench-embedded: build ## the contest's job on the embedded log: records a second, CPU a record
 	cargo bench --profile release --locked --bench embedded -- $(ARGS)

@@ -3,16 +3,18 @@
 //!     make bench-embedded                 1,000,000 records about 200,000 keys, two workers
 //!     make bench-embedded ARGS='100000 20000 1'
 
+mod digest;
 mod workload;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use digest::{Digest, Rows};
 use highwater::engine::instance::Instance;
 use highwater::log::embedded::EmbeddedLog;
 use highwater::log::{Client, Event, Isolation, Log, Outgoing, TopicPartition};
 use highwater::topology::{Mode, Topology};
-use workload::Truth;
+use workload::{SALT, Truth, Wide, Workload};
 
 const SOURCE: &str = "brew.cdc.public.customers";
 const TARGET: &str = "brew.analytics.customers";
@@ -20,7 +22,7 @@ const PARTITIONS: i32 = 4;
 const TOPOLOGY: &str = "\
 application: contest
 embedded: log
-secrets: { pii: usecase-09-03-salt }
+secrets: { pii: SALT }
 streams:
   customers:
     from: brew.cdc.public.customers
@@ -56,8 +58,9 @@ fn load(log: &dyn Log, records: u64, keys: u64) -> Truth {
     log.admin().create(SOURCE, PARTITIONS, &[]).expect("a topic");
     log.admin().create(TARGET, PARTITIONS, &[]).expect("a topic");
     let mut appender = log.appender().expect("an appender");
-    let truth = workload::generate(records, keys, &mut |key, value| {
-        let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
+    let workload = Workload { records, keys, seed: 0, wide: Wide::default() };
+    let truth = workload.generate(&mut |record| {
+        let (key, value) = (Some(record.key.as_bytes()), record.value.map(str::as_bytes));
         let out = Outgoing { topic: SOURCE, partition: None, key, value, headers: &[], timestamp: None };
         appender.send(&out).expect("room");
     });
@@ -69,16 +72,18 @@ fn partitions(topic: &str) -> Vec<TopicPartition> {
     (0..PARTITIONS).map(|p| TopicPartition::new(topic, p)).collect()
 }
 
-fn rows(log: &dyn Log) -> u64 {
+fn rows(log: &dyn Log) -> Rows {
     let mut reader = log.reader(0, Isolation::Committed).expect("a reader");
     let mut open = partitions(TARGET);
     open.iter().for_each(|tp| reader.start(tp, 0).expect("started"));
-    let mut rows = 0;
+    let mut rows = Digest::default();
     while !open.is_empty() {
-        let events = reader.poll(10_000, Duration::ZERO, &mut |_| rows += 1);
+        let events = reader.poll(10_000, Duration::ZERO, &mut |record| {
+            rows.add(record.key.unwrap_or_default(), record.value.unwrap_or_default());
+        });
         open.retain(|tp| !events.iter().any(|e| matches!(e, Event::End { tp: ended, .. } if ended == tp)));
     }
-    rows
+    rows.rows()
 }
 
 fn main() {
@@ -99,9 +104,10 @@ fn main() {
         (cpu() - before) * 1e6 / truth.records as f64
     );
 
-    let mut topology = Topology::parse(TOPOLOGY, "topology", Path::new(""), Mode::Run, &|_| None)
-        .unwrap_or_else(|e| panic!("{e}"))
-        .topology;
+    let mut topology =
+        Topology::parse(&TOPOLOGY.replace("SALT", SALT), "topology", Path::new(""), Mode::Run, &|_| None)
+            .unwrap_or_else(|e| panic!("{e}"))
+            .topology;
     topology.state.path = dir.0.join("state");
     topology.threads = threads as usize;
     let ends: Vec<i64> = partitions(SOURCE).iter().map(|tp| log.admin().bounds(tp).expect("bounds").end).collect();
@@ -131,8 +137,8 @@ fn main() {
         peak_megabytes()
     );
     println!(
-        "{rows} rows came out, {} were right; {} stale, {} tombstones",
-        truth.accepted, truth.stale, truth.tombstones
+        "{} rows came out, {} were right; {} stale, {} tombstones",
+        rows.rows, truth.accepted.rows, truth.stale, truth.tombstones
     );
     assert_eq!(rows, truth.accepted, "the answer is wrong");
 }

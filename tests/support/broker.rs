@@ -126,7 +126,8 @@ impl Broker {
         })
     }
 
-    fn start_with(arguments: impl Fn() -> Vec<String>) -> Self {
+    /// `arguments`: more of the script's, made anew for each attempt.
+    pub fn start_with(arguments: impl Fn() -> Vec<String>) -> Self {
         // A port that was free a moment ago may be taken: another port, then.
         for attempt in 0.. {
             let (dir, port) = (Dir::new("broker"), free_port());

@@ -1,0 +1,126 @@
+//! The contest: the same job by Highwater, by bare loops on the same client library, and by Kafka Streams.
+//!
+//!     make bench                                  1,000,000 records, three rounds, docs/benchmarks.md
+//!     make bench ROUNDS=1 RECORDS=200000 REPORT=/tmp/bench.md
+//!
+//! `bench/workload.rs` is the job, `limit/` and `bench/kafka-streams` are the others, `drain.rs` is a run.
+
+#[path = "../digest.rs"]
+mod digest;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../workload.rs"]
+mod workload;
+
+mod contestant;
+mod drain;
+mod limit;
+mod machine;
+mod report;
+mod throughput;
+mod topic;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use contestant::Contestant;
+use support::{Broker, Dir};
+use workload::{Truth, Wide, Workload};
+
+#[derive(Debug, clap::Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Process>,
+    #[arg(long, default_value_t = 1_000_000)]
+    records: u64,
+    #[arg(long, default_value_t = 200_000)]
+    keys: u64,
+    #[arg(long, default_value_t = 4)]
+    partitions: i32,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Who takes part, by their words; all, where it is not given.
+    #[arg(long, value_delimiter = ',')]
+    contestants: Vec<String>,
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"))]
+    report: PathBuf,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What this program starts itself as.
+#[derive(Debug, clap::Subcommand)]
+enum Process {
+    #[command(hide = true)]
+    Limit(limit::Args),
+}
+
+/// What all parts of the contest share.
+struct Setting {
+    broker: Broker,
+    dir: Dir,
+    workload: Workload,
+    partitions: i32,
+    rounds: usize,
+    contestants: Vec<Contestant>,
+    report: PathBuf,
+}
+
+impl Setting {
+    fn loaded(&self, truth: &Truth) -> String {
+        format!(
+            "{} records of {} bytes on average in {} partitions, {} of them to be accepted, of {} keys; {} stale, {} tombstones. \
+             {}; medians of {} rounds.",
+            truth.records,
+            truth.bytes / truth.records,
+            self.partitions,
+            truth.accepted.rows,
+            truth.accepted.keys,
+            truth.stale,
+            truth.tombstones,
+            machine::description(),
+            self.rounds
+        )
+    }
+
+    fn write(&self, heading: &str, text: &str) {
+        report::write(&self.report, heading, text);
+    }
+}
+
+/// What a broker in the field has, where `tools/kafka-broker` has what suits tests.
+const PROPERTIES: &str = "\
+log.cleaner.backoff.ms=15000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=10000
+# Files of deleted topics go before the next run, not during it.
+log.segment.delete.delay.ms=500
+";
+
+fn contestants(words: &[String]) -> Vec<Contestant> {
+    let find = |word: &String| Contestant::ALL.into_iter().find(|one| one.word() == word);
+    let all: Vec<&str> = Contestant::ALL.iter().map(|one| one.word()).collect();
+    let of = |word| find(word).unwrap_or_else(|| panic!("{word:?} does not take part; there are {}", all.join(", ")));
+    if words.is_empty() { Contestant::ALL.into() } else { words.iter().map(of).collect() }
+}
+
+fn main() {
+    let args = Args::parse();
+    if let Some(Process::Limit(args)) = &args.command {
+        limit::run(args);
+    }
+    let contestants = contestants(&args.contestants);
+    if contestants.contains(&Contestant::KafkaStreams) {
+        contestant::compile_kafka_streams();
+    }
+    let dir = Dir::new("contest");
+    let properties = dir.join("broker.properties");
+    std::fs::write(&properties, PROPERTIES).expect("a file");
+    let broker = Broker::start_with(|| vec!["--properties".into(), properties.display().to_string()]);
+    let workload = Workload { records: args.records, keys: args.keys, seed: args.seed, wide: Wide::default() };
+    let Args { partitions, rounds, report, .. } = args;
+    throughput::run(&Setting { broker, dir, workload, partitions, rounds, contestants, report });
+}
