@@ -174,6 +174,12 @@ mod tests {
         let database = Database::open(&path, 8 << 20).unwrap();
         let mut one = database.partition("a/t/0").unwrap();
         assert_eq!(one.checkpoint().unwrap(), Some(checkpoint));
+        // Whoever moves the checkpoint alone, as earlier versions do, leaves no mark that holds.
+        one.write(vec![], &checkpoint, Some(b"m")).unwrap();
+        assert_eq!(one.mark().unwrap(), Some(b"m".to_vec()));
+        let moved = Checkpoint { offset: 2, ..checkpoint }.encode();
+        one.files().write("a/t/0", &[(layout::CHECKPOINT, Some(&moved))]).unwrap();
+        assert_eq!(one.mark().unwrap(), None);
         one.wipe().unwrap();
         assert_eq!((one.checkpoint().unwrap(), one.scan().unwrap()), (None, vec![]));
         drop((one, database));

@@ -85,7 +85,7 @@ fn every_form_in_a_compressed_store_is_found() {
             let database = Database::open(&path, 8 << 20).expect("a database");
             let store = database.partition("s/t/0").expect("a store");
             let puts = keys.iter().zip(&values).map(|(key, value)| (&key[..], Some(&value[..]))).collect();
-            store.write(puts, &Checkpoint { topic_id: [7; 16], offset: 1, at_ms: 0 }).expect("written");
+            store.write(puts, &Checkpoint { topic_id: [7; 16], offset: 1, at_ms: 0 }, None).expect("written");
             store.flush(true).expect("flushed");
             // While somebody has it, and after.
             for owned in [true, false] {

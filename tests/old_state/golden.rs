@@ -18,6 +18,7 @@ use crate::support::Dir;
 fn keys_of_stores_and_changelogs() {
     assert_eq!(layout::VERSION, 1, "{FROZEN}");
     assert_eq!(layout::CHECKPOINT, b"\x00checkpoint", "{FROZEN}");
+    assert_eq!(layout::MARK, b"\x00mark", "{FROZEN}");
     assert_eq!(layout::DIGEST_KEY, b"\x01\x00k", "{FROZEN}");
     assert_eq!(layout::EPOCHS, b"\x01\x00e", "{FROZEN}");
     let row = layout::data_key(&[0xab; 16]);

@@ -51,7 +51,7 @@ pub fn stopped_just_now(dir: &Path) {
     for name in database.found() {
         let store = database.partition(&name).expect("a store");
         let checkpoint = store.checkpoint().expect("a form that is known").expect("a checkpoint");
-        store.write(Vec::new(), &Checkpoint { at_ms: now, ..checkpoint }).expect("written");
+        store.write(Vec::new(), &Checkpoint { at_ms: now, ..checkpoint }, None).expect("written");
     }
 }
 
@@ -149,10 +149,10 @@ fn records_of_a_changelog_restore_a_store() {
             for (offset, key, value) in records {
                 assert_eq!(refusal(Some(&key), value.as_deref()), None, "{changelog}@{offset}: {FROZEN}");
                 restore
-                    .feed(&store, offset, &key, value.as_deref(), (now, 0))
+                    .feed(&store, offset, &key, value.as_deref(), (now, 0), &|| None)
                     .unwrap_or_else(|e| panic!("{e}: {FROZEN}"));
             }
-            assert!(restore.ended(&store, end, 0).expect("written"));
+            assert!(restore.ended(&store, end, 0, &|| None).expect("written"));
         }
     }
     assert_eq!(stores_text(&data(stores(dir.path()))), stores_text(&kept), "{FROZEN}");
