@@ -6,26 +6,29 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::super::{Appender, LogError, Outgoing, Result, Sent};
-use super::deliveries::{Deliveries, Slot, send};
+use super::deliveries::{Deliveries, NOBODY};
 use super::errors::reaction;
+use super::sending::Topics;
 use super::{KafkaConfig, config};
 
 pub struct KafkaAppender {
+    // Before the client.
+    topics: Topics,
     producer: ThreadedProducer<Deliveries>,
-    slot: Slot,
 }
 
 impl KafkaAppender {
     pub fn connect(config: &KafkaConfig, limit: usize) -> Result<Self> {
         let client = config::appender(config, limit);
         let producer = ThreadedProducer::from_config_and_context(&client, Deliveries::default());
-        Ok(Self { producer: producer.map_err(|e| reaction("create a producer", &e))?, slot: Slot::default() })
+        let producer = producer.map_err(|e| reaction("create a producer", &e))?;
+        Ok(Self { topics: Topics::default(), producer })
     }
 }
 
 impl Appender for KafkaAppender {
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
-        send(&self.producer, record, self.slot.clone())
+        self.topics.send(self.producer.client().native_ptr(), record, NOBODY)
     }
 
     fn flush(&mut self, wait: Duration) -> Result<()> {

@@ -1,27 +1,45 @@
 //! What becomes of records on their way to the broker: acknowledged offsets, and the first failure.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
 
-use super::super::{LogError, Outgoing, Result, Sent};
+use super::super::LogError;
 use super::context::log_line;
 
 /// What the delivery thread tells the worker.
 #[derive(Default)]
 pub struct Deliveries {
     failed: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// The highest acknowledged offset of each partition that somebody asks for, by the number of its slot; -1 for none yet.
+    acknowledged: RwLock<Vec<AtomicI64>>,
 }
 
-/// Where the acknowledged offsets of one partition go.
-pub type Slot = Arc<AtomicI64>;
+/// What comes back with a record whose offset nobody asks for. Slots are numbered from 1.
+pub const NOBODY: usize = 0;
 
 impl Deliveries {
+    /// A slot for the offsets of one partition.
+    pub fn slot(&self) -> usize {
+        let mut acknowledged = self.acknowledged.write().unwrap_or_else(|p| p.into_inner());
+        acknowledged.push(AtomicI64::new(-1));
+        acknowledged.len()
+    }
+
+    fn of<T>(&self, slot: usize, read: impl FnOnce(&AtomicI64) -> T) -> Option<T> {
+        let index = slot.checked_sub(1)?;
+        self.acknowledged.read().unwrap_or_else(|p| p.into_inner()).get(index).map(read)
+    }
+
+    pub fn acknowledged(&self, slot: usize) -> Option<i64> {
+        self.of(slot, |offset| offset.load(Ordering::SeqCst)).filter(|offset| *offset >= 0)
+    }
+
     fn failed(&self) -> MutexGuard<'_, Option<(RDKafkaErrorCode, String)>> {
         self.failed.lock().unwrap_or_else(|p| p.into_inner())
     }
@@ -62,12 +80,13 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Slot;
+    type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Self::DeliveryOpaque) {
         match result {
+            Ok(_) if slot == NOBODY => {}
             Ok(message) => {
-                slot.fetch_max(message.offset(), Ordering::SeqCst);
+                self.of(slot, |offset| offset.fetch_max(message.offset(), Ordering::SeqCst));
             }
             // What an abort throws out of the queue is no failure.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight), _)) => {
@@ -76,34 +95,6 @@ impl ProducerContext for Deliveries {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                 self.failed().get_or_insert_with(|| (code, format!("{}: {error}", message.topic())));
             }
-        }
-    }
-}
-
-/// Queues a record, its acknowledged offset to go to `slot`.
-pub fn send(producer: &ThreadedProducer<Deliveries>, record: &Outgoing<'_>, slot: Slot) -> Result<Sent> {
-    let mut r: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to(record.topic, slot);
-    r.partition = record.partition;
-    r.key = record.key;
-    r.payload = record.value;
-    r.timestamp = record.timestamp;
-    if !record.headers.is_empty() {
-        let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        r.headers =
-            Some(record.headers.iter().fold(headers, |h, (key, value)| h.insert(Header { key, value: *value })));
-    }
-    match producer.send(r) {
-        Ok(()) => Ok(Sent::Queued),
-        Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(Sent::Full),
-        Err((error, _)) => {
-            use RDKafkaErrorCode::*;
-            let text = format!("produce to {}: {error}", record.topic);
-            Err(match error.rdkafka_error_code() {
-                Some(MessageSizeTooLarge | UnknownTopic | UnknownPartition) => LogError::Stop(text),
-                // The producer is fatal or its transaction is to be aborted: the next commit tells which.
-                Some(Fatal | Fenced) => LogError::Restore(text),
-                _ => LogError::Rejoin(text),
-            })
         }
     }
 }

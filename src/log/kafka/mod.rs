@@ -10,6 +10,7 @@ mod errors;
 mod fetch;
 mod producer;
 mod reader;
+mod sending;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,8 +2,6 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -15,8 +13,9 @@ use rdkafka_sys as sys;
 use rustc_hash::FxHashMap;
 
 use super::super::{Ended, LogError, Membership, Outgoing, Producer, Result, Sent, TopicPartition};
-use super::deliveries::{Deliveries, Slot, send};
+use super::deliveries::{Deliveries, NOBODY};
 use super::errors::{NativeError, reaction};
+use super::sending::Topics;
 use super::{KafkaConfig, config};
 
 /// A request whose connection is lost, or that has no answer in time, is sent again by librdkafka, which does not tell:
@@ -32,11 +31,11 @@ pub struct KafkaProducer {
     /// A call into the client never returned: it must not be destroyed under that call. It can do no harm, because the
     /// next producer of its id fences it.
     abandoned: bool,
-    slots: FxHashMap<TopicPartition, Slot>,
+    topics: ManuallyDrop<Topics>,
+    /// Where the acknowledged offsets of partitions go that records were sent to by number.
+    slots: FxHashMap<TopicPartition, usize>,
     /// The slot used last: changelog records come in runs of one partition.
-    last: Option<(TopicPartition, Slot)>,
-    /// For records whose offset nobody asks for.
-    nobody: Slot,
+    last: Option<(TopicPartition, usize)>,
     timeout: Duration,
     begun: Option<Instant>,
     /// A request of this transaction may be on its way still, and arrive within a later one. The broker could not tell:
@@ -53,9 +52,9 @@ impl KafkaProducer {
         Ok(Self {
             producer: ManuallyDrop::new(producer),
             abandoned: false,
+            topics: ManuallyDrop::new(Topics::default()),
             slots: FxHashMap::default(),
             last: None,
-            nobody: Slot::default(),
             timeout,
             begun: None,
             doubtful: false,
@@ -66,13 +65,13 @@ impl KafkaProducer {
         self.producer.client().native_ptr()
     }
 
-    fn slot(&mut self, topic: &str, partition: i32) -> Slot {
+    fn slot(&mut self, topic: &str, partition: i32) -> usize {
         match &self.last {
-            Some((tp, slot)) if tp.partition == partition && &*tp.topic == topic => slot.clone(),
+            Some((tp, slot)) if tp.partition == partition && &*tp.topic == topic => *slot,
             _ => {
                 let tp = TopicPartition::new(topic, partition);
-                let slot = self.slots.entry(tp.clone()).or_insert_with(|| Arc::new(AtomicI64::new(-1))).clone();
-                self.last = Some((tp, slot.clone()));
+                let slot = *self.slots.entry(tp.clone()).or_insert_with(|| self.producer.context().slot());
+                self.last = Some((tp, slot));
                 slot
             }
         }
@@ -133,8 +132,11 @@ impl KafkaProducer {
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
         if !self.abandoned {
-            // SAFETY: dropped once, here, and not used after.
-            unsafe { ManuallyDrop::drop(&mut self.producer) }
+            // SAFETY: dropped once, here, and not used after; the topics' handles before their client.
+            unsafe {
+                ManuallyDrop::drop(&mut self.topics);
+                ManuallyDrop::drop(&mut self.producer);
+            }
         }
     }
 }
@@ -197,9 +199,10 @@ impl Producer for KafkaProducer {
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
         let slot = match record.partition {
             Some(partition) => self.slot(record.topic, partition),
-            None => self.nobody.clone(),
+            None => NOBODY,
         };
-        match send(&self.producer, record, slot) {
+        let client = self.native();
+        match self.topics.send(client, record, slot) {
             Err(LogError::Restore(text)) => Err(self.fatal("produce").unwrap_or(LogError::Restore(text))),
             sent => sent,
         }
@@ -273,7 +276,7 @@ impl Producer for KafkaProducer {
     }
 
     fn acknowledged(&self, tp: &TopicPartition) -> Option<i64> {
-        self.slots.get(tp).map(|slot| slot.load(Ordering::SeqCst)).filter(|offset| *offset >= 0)
+        self.slots.get(tp).and_then(|slot| self.producer.context().acknowledged(*slot))
     }
 }
 
