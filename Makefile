@@ -60,10 +60,10 @@ fuzz: ## throw bytes at what reads records, rules, topologies and state: make fu
 	@tools/setup fuzz
 	@tools/fuzz $(or $(MINUTES),10) $(TARGETS)
 
-bench: build ## the contest: Highwater, bare loops, Kafka Streams: make bench ROUNDS=1 RECORDS=200000 REPORT=report.md
+bench: build ## the contest: Highwater, bare loops, Kafka Streams: make bench ROUNDS=1 RECORDS=200000 REPORT=report.md PART=latency
 	@tools/setup kafka-streams
 	@KAFKA_HEAP=1g KAFKA_JVM=-XX:+UseSerialGC cargo bench --profile release --locked --bench contest -- \
-		--records $(or $(RECORDS),1000000) --rounds $(or $(ROUNDS),3) $(if $(REPORT),--report $(abspath $(REPORT))) $(ARGS)
+		--records $(or $(RECORDS),1000000) --rounds $(or $(ROUNDS),3) --part $(or $(PART),throughput) $(if $(REPORT),--report $(abspath $(REPORT))) $(ARGS)
 
 bench-embedded: build ## the contest's job on the embedded log: records a second, CPU a record
 	cargo bench --profile release --locked --bench embedded -- $(ARGS)

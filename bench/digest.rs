@@ -19,6 +19,14 @@ pub struct Rows {
     pub digest: u64,
 }
 
+impl Rows {
+    /// Panics where these rows are not the right ones.
+    #[track_caller]
+    pub fn check(&self, found: &Self, what: &str) {
+        assert_eq!(found, self, "{what}: the answer is wrong");
+    }
+}
+
 fn hash(seed: u64, bytes: &[u8]) -> u64 {
     // Its keys are fixed: the same in every process.
     let mut hasher = DefaultHasher::new();
@@ -28,10 +36,13 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 impl Digest {
-    pub fn add(&mut self, key: &[u8], row: &[u8]) {
-        let chain = self.chains.entry(hash(0, key)).or_default();
+    /// Returns the key's hash.
+    pub fn add(&mut self, key: &[u8], row: &[u8]) -> u64 {
+        let key = hash(0, key);
+        let chain = self.chains.entry(key).or_default();
         *chain = hash(*chain, row);
         self.rows += 1;
+        key
     }
 
     pub fn rows(&self) -> Rows {

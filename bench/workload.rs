@@ -56,7 +56,11 @@ pub struct Workload {
     pub keys: u64,
     pub seed: u64,
     pub wide: Wide,
+    /// The least LSN.
+    pub first_lsn: u64,
 }
+
+pub const FIRST_LSN: u64 = 0x16b3_74d0;
 
 /// Columns beyond those of a customer: `c0`, `c1`, …, the first of them masked by `hash`.
 #[derive(Debug, Default, Clone, Copy)]
@@ -148,21 +152,24 @@ impl Workload {
         }
     }
 
-    /// Sends all records, each key's in their order.
-    pub fn generate(&self, send: &mut dyn FnMut(Record<'_>)) -> Truth {
+    /// Sends all records, each key's in their order, until `send` says that it is enough.
+    pub fn generate(&self, send: &mut dyn FnMut(Record<'_>) -> bool) -> Truth {
         let mut lottery = Lottery(0x9e37_79b9_7f4a_7c15 ^ self.seed);
         let (mut truth, mut digest) = (Truth::default(), Digest::default());
+        let mut more = true;
         let mut send = |truth: &mut Truth, key: &str, value: Option<&str>| {
             truth.records += 1;
             truth.bytes += (key.len() + value.map_or(0, str::len)) as u64;
-            send(Record { key, value });
+            more &= send(Record { key, value });
+            more
         };
         // By key: version, and whether the row is there.
         let mut rows: HashMap<u64, (u64, bool)> = HashMap::new();
         let mut recent: Vec<(String, String)> = Vec::new();
-        let mut lsn = 0x16b3_74d0u64;
+        let mut lsn = self.first_lsn;
         let mut masked = String::new();
-        while truth.records < self.records {
+        let mut wanted = true;
+        while wanted && truth.records < self.records {
             let id = lottery.below(self.keys);
             let (version, exists) = rows.get(&id).copied().unwrap_or((0, false));
             lsn += 56 + lottery.below(344);
@@ -203,7 +210,7 @@ impl Workload {
             let _ = write!(masked, r#","cdc_lsn":{lsn},"_deleted":{}}}"#, u8::from(deleted));
             let key = format!(r#"{{"id":{id}}}"#);
             digest.add(key.as_bytes(), masked.as_bytes());
-            send(&mut truth, &key, Some(&value));
+            wanted = send(&mut truth, &key, Some(&value));
             if deleted {
                 send(&mut truth, &key, None);
                 truth.tombstones += 1;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Setting;
 use crate::limit::Kind;
 use crate::support::Broker;
 use crate::workload::SALT;
@@ -17,19 +18,38 @@ pub enum Contestant {
 }
 
 /// One run of one contestant.
+#[derive(Debug, Clone)]
 pub struct Job {
     pub source: String,
     /// The group, the prefix of topics, the transactional id.
     pub name: String,
     pub partitions: i32,
     pub interval_ms: u64,
-    /// `cN` columns to mask besides the usual ones.
+    /// `cN` columns to mask besides the usual ones, and Highwater's rule for them.
     pub masked: u64,
+    pub rule: &'static str,
+    pub static_membership: bool,
+    /// Of several processes that share a job.
+    pub instance: usize,
     /// Its state and its logs.
     pub dir: PathBuf,
 }
 
 impl Job {
+    pub fn new(setting: &Setting, source: &str, name: String) -> Self {
+        Self {
+            source: source.into(),
+            dir: setting.dir.join(&name),
+            name,
+            partitions: setting.partitions,
+            interval_ms: INTERVAL_MS,
+            masked: setting.workload.wide.masked,
+            rule: "hash",
+            static_membership: false,
+            instance: 0,
+        }
+    }
+
     pub fn target(&self) -> String {
         format!("{}-rows", self.name)
     }
@@ -39,7 +59,11 @@ impl Job {
     }
 
     pub fn state(&self) -> PathBuf {
-        self.dir.join("state")
+        self.dir.join(format!("state-{}", self.instance))
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(format!("log-{}", self.instance))
     }
 }
 
@@ -95,13 +119,16 @@ impl Contestant {
 }
 
 fn highwater(broker: &Broker, job: &Job) -> Command {
-    let columns: String = (0..job.masked).map(|n| format!(", c{n}: hash")).collect();
-    let interval = match job.interval_ms {
-        INTERVAL_MS => String::new(),
-        other => format!("commit_interval: {other}ms\n"),
-    };
+    let columns: String = (0..job.masked).map(|n| format!(", c{n}: {}", job.rule)).collect();
+    let mut settings = String::new();
+    if job.interval_ms != INTERVAL_MS {
+        settings += &format!("commit_interval: {}ms\n", job.interval_ms);
+    }
+    if job.static_membership {
+        settings += "static_membership: true\n";
+    }
     let text = format!(
-        "application: {}\nkafka: {{ bootstrap.servers: '{}' }}\nsecrets: {{ pii: {SALT} }}\n{interval}streams:\n  customers:\n    from: {}\n    \
+        "application: {}\nkafka: {{ bootstrap.servers: '{}' }}\nsecrets: {{ pii: {SALT} }}\n{settings}streams:\n  customers:\n    from: {}\n    \
          steps:\n      - dedup\n      - mask: {{ fields: {{ email: hash, phone: hash, full_name: truncate, birth_date: drop, notes: drop{columns} }} }}\n    \
          to: {}\n",
         job.name,
@@ -109,7 +136,7 @@ fn highwater(broker: &Broker, job: &Job) -> Command {
         job.source,
         job.target()
     );
-    let file = job.dir.join("topology.yaml");
+    let file = job.dir.join(format!("topology-{}.yaml", job.instance));
     fs::write(&file, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
     command.args(["run", "-f"]).arg(&file).arg("--state").arg(job.state());
@@ -165,5 +192,8 @@ fn kafka_streams(broker: &Broker, job: &Job) -> Command {
     command.arg(format!("{}:{}", classes().display(), jars())).arg("Customers");
     command.args([&job.name, &broker.bootstrap(), &job.source, &job.target()]);
     command.arg(job.interval_ms.to_string()).arg(job.state()).arg(job.masked.to_string());
+    if job.static_membership {
+        command.arg(format!("{}-{}", job.name, job.instance));
+    }
     command
 }

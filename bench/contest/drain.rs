@@ -1,5 +1,6 @@
 //! One drain of a preloaded topic by one contestant, from the start of its process to its last row.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -29,11 +30,16 @@ pub struct Running {
 
 impl Running {
     pub fn start(mut command: Command, job: &Job) -> Self {
-        let log = File::options().create(true).append(true).open(job.dir.join("log")).expect("a log");
+        let log = File::options().create(true).append(true).open(job.log()).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let leash = Leash::on(child.id());
         Self { child, _leash: leash }
+    }
+
+    /// The contestant's own command, on a job that is prepared.
+    pub fn on(broker: &Broker, contestant: Contestant, job: &Job) -> Self {
+        Self::start(contestant.command(broker, job), job)
     }
 
     pub fn cpu(&self) -> f64 {
@@ -43,13 +49,19 @@ impl Running {
     /// Panics where it has ended by itself.
     pub fn check(&mut self, job: &Job) {
         if let Some(status) = self.child.try_wait().expect("a child") {
-            let log = std::fs::read_to_string(job.dir.join("log")).unwrap_or_default();
+            let log = std::fs::read_to_string(job.log()).unwrap_or_default();
             panic!("{} ended with {status}; its log:\n{log}", job.name);
         }
     }
 
     pub fn signal(&self, name: &str) {
         signal::send(name, -i64::from(self.child.id()));
+    }
+
+    /// SIGKILL. Returns when it is gone.
+    pub fn kill(mut self) {
+        self.signal("KILL");
+        let _ = self.child.wait();
     }
 
     /// SIGTERM, and SIGKILL where that does not end it.
@@ -101,8 +113,13 @@ impl Progress {
         offsets.sum()
     }
 
-    pub fn end(&self) -> i64 {
-        self.ends.iter().sum()
+    /// Records that were there when this was made, and are not committed.
+    pub fn behind(&self) -> i64 {
+        self.ends.iter().sum::<i64>() - self.committed()
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.behind() <= 0
     }
 }
 
@@ -115,12 +132,22 @@ pub struct Run {
     pub broker_cpu: f64,
     pub foreign_cpu: f64,
     pub megabytes: f64,
+    pub files: usize,
     pub rows: Rows,
 }
 
 impl Run {
     pub fn is_void(&self) -> bool {
         self.foreign_cpu > FOREIGN * self.seconds * machine::cores()
+    }
+
+    /// For the terminal.
+    pub fn line(&self, name: &str) -> String {
+        let void = if self.is_void() { ": void, others were busy" } else { "" };
+        format!(
+            "{name:24}{:8.2} s{:8.2} s of CPU{:8.2} s of the broker's{:8.2} s of others'{:6.0} MB{void}",
+            self.seconds, self.cpu, self.broker_cpu, self.foreign_cpu, self.megabytes
+        )
     }
 }
 
@@ -135,34 +162,49 @@ fn wait_for_quiet() {
     }
 }
 
-pub fn drain(broker: &Broker, contestant: Contestant, job: &Job) -> Run {
-    contestant.prepare(broker, job);
+/// Starts a contestant, in so many instances as there are jobs, and waits until all of the source is committed and its rows
+/// are visible. The rows are not read yet.
+pub fn measure(broker: &Broker, contestant: Contestant, jobs: &[Job]) -> (Run, Vec<Running>) {
+    let job = &jobs[0];
     let progress = Progress::of(broker, job);
-    let command = contestant.command(broker, job);
+    let commands: Vec<Command> = jobs.iter().map(|job| contestant.command(broker, job)).collect();
     wait_for_quiet();
     let counters = || (machine::busy(), machine::cpu(broker.id()), machine::own_cpu());
-    let (busy, broker_cpu, own) = counters();
+    let before = counters();
     let begun = Instant::now();
-    let mut running = Running::start(command, job);
-    loop {
-        // The offsets are committed with the rows; their markers may still be on their way to the rows' partitions.
-        let done = progress.committed() >= progress.end();
-        if done && broker.stable_offsets(&job.target()) == broker.end_offsets(&job.target()) {
-            break;
-        }
-        running.check(job);
+    let mut running: Vec<Running> = commands.into_iter().zip(jobs).map(|(c, job)| Running::start(c, job)).collect();
+    // The offsets are committed with the rows; their markers may still be on their way to the rows' partitions.
+    while !progress.is_at_end() || broker.stable_offsets(&job.target()) != broker.end_offsets(&job.target()) {
+        running.iter_mut().zip(jobs).for_each(|(one, job)| one.check(job));
         assert!(begun.elapsed() < LONGEST, "{} is not done after {LONGEST:?}", job.name);
         std::thread::sleep(ASKED_EVERY);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let (cpu, megabytes) = (running.cpu(), machine::peak_megabytes(running.child.id()));
+    let ids: Vec<u32> = running.iter().map(|one| one.child.id()).collect();
+    let cpu = ids.iter().map(|id| machine::cpu(*id)).sum();
     let now = counters();
-    let (busy, broker_cpu, own) = (now.0 - busy, now.1 - broker_cpu, now.2 - own);
-    running.stop();
-    let rows = topic::read(broker, &job.target());
-    contestant.remove(broker, job);
-    let _ = std::fs::remove_dir_all(&job.dir);
-    Run { seconds, cpu, broker_cpu, foreign_cpu: (busy - cpu - broker_cpu - own).max(0.0), megabytes, rows }
+    let (busy, broker_cpu, own) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
+    let run = Run {
+        seconds,
+        cpu,
+        broker_cpu,
+        foreign_cpu: (busy - cpu - broker_cpu - own).max(0.0),
+        megabytes: ids.iter().map(|id| machine::peak_megabytes(*id)).sum(),
+        files: ids.iter().map(|id| machine::open_files(*id)).sum(),
+        rows: Rows::default(),
+    };
+    (run, running)
+}
+
+/// The same on new topics, and what came out.
+pub fn drain(broker: &Broker, contestant: Contestant, jobs: &[Job]) -> Run {
+    contestant.prepare(broker, &jobs[0]);
+    let (mut run, running) = measure(broker, contestant, jobs);
+    running.into_iter().for_each(Running::stop);
+    run.rows = topic::read(broker, &jobs[0].target(), &BTreeMap::new());
+    contestant.remove(broker, &jobs[0]);
+    let _ = std::fs::remove_dir_all(&jobs[0].dir);
+    run
 }
 
 /// Drains in turn A B C A B C …, void runs again, and every answer compared with the right one.
@@ -182,28 +224,28 @@ impl Turns<'_> {
         let mut runs = vec![Vec::new(); contestants.len()];
         for round in 1..=self.rounds {
             for (index, &contestant) in contestants.iter().enumerate() {
-                let attempt = |n| self.attempt(contestant, &job(format!("{}-{round}-{n}", contestant.word())));
-                let mut run = attempt(1);
-                for n in 2..=TRIES {
-                    if run.is_void() {
-                        run = attempt(n);
-                    }
-                }
-                runs[index].push(run);
+                runs[index].push(self.valid(contestant, |n| vec![job(format!("{}-{round}-{n}", contestant.word()))]));
             }
         }
         runs
     }
 
+    /// The first run that is not void.
+    pub fn valid(&self, contestant: Contestant, jobs: impl Fn(usize) -> Vec<Job>) -> Run {
+        let mut run = self.attempt(contestant, &jobs(1));
+        for attempt in 2..=TRIES {
+            if run.is_void() {
+                run = self.attempt(contestant, &jobs(attempt));
+            }
+        }
+        run
+    }
+
     /// One run, valid or not.
-    pub fn attempt(&self, contestant: Contestant, job: &Job) -> Run {
-        let run = drain(self.broker, contestant, job);
-        assert_eq!(run.rows, self.right, "{}: the answer is wrong", job.name);
-        let void = if run.is_void() { ": void, others were busy" } else { "" };
-        println!(
-            "{:24}{:8.2} s{:8.2} s of CPU{:8.2} s of the broker's{:8.2} s of others'{:6.0} MB{void}",
-            job.name, run.seconds, run.cpu, run.broker_cpu, run.foreign_cpu, run.megabytes
-        );
+    pub fn attempt(&self, contestant: Contestant, jobs: &[Job]) -> Run {
+        let run = drain(self.broker, contestant, jobs);
+        self.right.check(&run.rows, &jobs[0].name);
+        println!("{}", run.line(&jobs[0].name));
         run
     }
 }

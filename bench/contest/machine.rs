@@ -1,6 +1,8 @@
 //! What the operating system counts: CPU time, memory, and who else is busy.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Of `/proc/*/stat`: the kernel counts in hundredths of a second.
 const TICKS: f64 = 100.0;
@@ -40,6 +42,22 @@ fn status(pid: &str, name: &str) -> u64 {
 /// The most memory that the processes of a group had resident, in MB.
 pub fn peak_megabytes(group: u32) -> f64 {
     members(group).iter().map(|id| status(id, "VmHWM") as f64 / 1024.0).sum()
+}
+
+/// Files, sockets, pipes that the processes of a group hold open.
+pub fn open_files(group: u32) -> usize {
+    members(group).iter().map(|id| fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count)).sum()
+}
+
+/// What lies below a directory, in bytes of its disk.
+pub fn disk_bytes(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => disk_bytes(&entry.path()),
+        Ok(about) => about.blocks() * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// Busy time of the whole machine since it started, time stolen by its host included, in seconds over all cores.

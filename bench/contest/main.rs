@@ -2,6 +2,7 @@
 //!
 //!     make bench                                  1,000,000 records, three rounds, docs/benchmarks.md
 //!     make bench ROUNDS=1 RECORDS=200000 REPORT=/tmp/bench.md
+//!     make bench PART=latency                     another section of it
 //!
 //! `bench/workload.rs` is the job, `limit/` and `bench/kafka-streams` are the others, `drain.rs` is a run.
 
@@ -14,10 +15,12 @@ mod workload;
 
 mod contestant;
 mod drain;
+mod filling;
 mod limit;
+mod live;
 mod machine;
+mod parts;
 mod report;
-mod throughput;
 mod topic;
 
 use std::path::PathBuf;
@@ -25,8 +28,9 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use contestant::Contestant;
+use parts::Part;
 use support::{Broker, Dir};
-use workload::{Truth, Wide, Workload};
+use workload::{FIRST_LSN, Truth, Wide, Workload};
 
 #[derive(Debug, clap::Parser)]
 struct Args {
@@ -42,9 +46,14 @@ struct Args {
     rounds: usize,
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Who takes part, by their words; all, where it is not given.
+    /// Who takes part, by their words; where it is not given, those that the part is about.
     #[arg(long, value_delimiter = ',')]
     contestants: Vec<String>,
+    #[arg(long, value_enum, default_value_t = Part::Throughput)]
+    part: Part,
+    /// Instead of the part's own numbers of keys or partitions.
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<u64>,
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"))]
     report: PathBuf,
     /// What cargo adds.
@@ -67,10 +76,20 @@ struct Setting {
     partitions: i32,
     rounds: usize,
     contestants: Vec<Contestant>,
+    sizes: Vec<u64>,
     report: PathBuf,
 }
 
 impl Setting {
+    /// Those that were asked for, else the part's.
+    fn contestants(&self, usual: &[Contestant]) -> Vec<Contestant> {
+        if self.contestants.is_empty() { usual.into() } else { self.contestants.clone() }
+    }
+
+    fn sizes(&self, usual: &[u64]) -> Vec<u64> {
+        if self.sizes.is_empty() { usual.into() } else { self.sizes.clone() }
+    }
+
     fn loaded(&self, truth: &Truth) -> String {
         format!(
             "{} records of {} bytes on average in {} partitions, {} of them to be accepted, of {} keys; {} stale, {} tombstones. \
@@ -104,7 +123,7 @@ fn contestants(words: &[String]) -> Vec<Contestant> {
     let find = |word: &String| Contestant::ALL.into_iter().find(|one| one.word() == word);
     let all: Vec<&str> = Contestant::ALL.iter().map(|one| one.word()).collect();
     let of = |word| find(word).unwrap_or_else(|| panic!("{word:?} does not take part; there are {}", all.join(", ")));
-    if words.is_empty() { Contestant::ALL.into() } else { words.iter().map(of).collect() }
+    words.iter().map(of).collect()
 }
 
 fn main() {
@@ -113,14 +132,20 @@ fn main() {
         limit::run(args);
     }
     let contestants = contestants(&args.contestants);
-    if contestants.contains(&Contestant::KafkaStreams) {
+    if contestants.is_empty() || contestants.contains(&Contestant::KafkaStreams) {
         contestant::compile_kafka_streams();
     }
     let dir = Dir::new("contest");
     let properties = dir.join("broker.properties");
     std::fs::write(&properties, PROPERTIES).expect("a file");
     let broker = Broker::start_with(|| vec!["--properties".into(), properties.display().to_string()]);
-    let workload = Workload { records: args.records, keys: args.keys, seed: args.seed, wide: Wide::default() };
-    let Args { partitions, rounds, report, .. } = args;
-    throughput::run(&Setting { broker, dir, workload, partitions, rounds, contestants, report });
+    let workload = Workload {
+        records: args.records,
+        keys: args.keys,
+        seed: args.seed,
+        wide: Wide::default(),
+        first_lsn: FIRST_LSN,
+    };
+    let Args { part, partitions, rounds, sizes, report, .. } = args;
+    parts::run(part, &Setting { broker, dir, workload, partitions, rounds, contestants, sizes, report });
 }

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.Serdes;
@@ -22,6 +23,7 @@ import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
+import org.apache.kafka.streams.processor.StateRestoreListener;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
@@ -231,6 +233,19 @@ public final class Customers {
                     error.printStackTrace();
                     ended.countDown();
                     return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
+                });
+        streams.setGlobalStateRestoreListener(
+                new StateRestoreListener() {
+                    @Override
+                    public void onRestoreStart(TopicPartition changelog, String store, long from, long end) {}
+
+                    @Override
+                    public void onBatchRestored(TopicPartition changelog, String store, long end, long records) {}
+
+                    @Override
+                    public void onRestoreEnd(TopicPartition changelog, String store, long records) {
+                        System.err.println("restored records=" + records);
+                    }
                 });
         Runtime.getRuntime()
                 .addShutdownHook(

@@ -9,8 +9,9 @@ use crate::limit::Kind;
 use crate::report::{median, plot, table};
 use crate::topic;
 
+use super::SOURCE;
+
 const HEADING: &str = "The whole job";
-const SOURCE: &str = "brew.cdc.public.customers";
 
 struct Medians {
     contestant: Contestant,
@@ -21,23 +22,17 @@ struct Medians {
 }
 
 pub fn run(setting: &Setting) {
-    let truth = topic::load(&setting.broker, SOURCE, setting.partitions, &setting.workload);
+    setting.broker.create_topic(SOURCE, setting.partitions, &[]);
+    let truth = topic::load(&setting.broker, SOURCE, &setting.workload);
     println!("{}\n", setting.loaded(&truth));
-    let job = |name: String| Job {
-        source: SOURCE.into(),
-        dir: setting.dir.join(&name),
-        name,
-        partitions: setting.partitions,
-        interval_ms: 100,
-        masked: setting.workload.wide.masked,
-    };
+    let job = |name: String| Job::new(setting, SOURCE, name);
     let turns = Turns { broker: &setting.broker, rounds: setting.rounds, right: truth.accepted };
     // The broker's first drain compiles its code: nobody's figure.
-    turns.attempt(Contestant::Limit(Kind::Ideal), &job("warming".into()));
-    let runs = turns.run(&setting.contestants, job);
+    turns.attempt(Contestant::Limit(Kind::Ideal), &[job("warming".into())]);
+    let contestants = setting.contestants(&Contestant::ALL);
+    let runs = turns.run(&contestants, job);
     let records = truth.records as f64;
-    let medians: Vec<Medians> = setting
-        .contestants
+    let medians: Vec<Medians> = contestants
         .iter()
         .zip(&runs)
         .map(|(contestant, runs)| {
@@ -60,7 +55,7 @@ pub fn run(setting: &Setting) {
     text.push_str(&ratios(&medians));
     let bars: Vec<(&str, f64)> = medians.iter().map(|one| (one.contestant.word(), one.cpu)).collect();
     let _ = writeln!(text, "\n{}", plot("CPU a record", "µs", &bars));
-    let _ = writeln!(text, "{}", spread(setting, &runs));
+    let _ = writeln!(text, "{}", spread(&contestants, &runs));
     if void > 0 {
         let _ = writeln!(text, "Of these runs {void} are void: others were busy at each attempt.");
     }
@@ -97,9 +92,9 @@ fn ratios(medians: &[Medians]) -> String {
 }
 
 /// Every run, as seconds and CPU seconds.
-fn spread(setting: &Setting, runs: &[Vec<Run>]) -> String {
+fn spread(contestants: &[Contestant], runs: &[Vec<Run>]) -> String {
     let one = |run: &Run| format!("{:.2} ({:.2})", run.seconds, run.cpu);
-    let lines = setting.contestants.iter().zip(runs).map(|(contestant, runs)| {
+    let lines = contestants.iter().zip(runs).map(|(contestant, runs)| {
         format!("{} {}", contestant.word(), runs.iter().map(one).collect::<Vec<_>>().join(", "))
     });
     format!("Wall seconds (CPU seconds) of each round: {}.\n", lines.collect::<Vec<_>>().join("; "))
