@@ -30,7 +30,7 @@ impl Case {
         match self {
             Self::Static => "static membership",
             Self::Dynamic => "dynamic membership",
-            Self::Lost => "state directory deleted after a clean stop",
+            Self::Lost => "state directory deleted",
         }
     }
 }
@@ -66,7 +66,9 @@ fn one(setting: &Setting, contestant: Contestant, case: Case, keys: u64) -> Vec<
     let source = "recovery";
     broker.create_topic(source, setting.partitions, &[]);
     let name = format!("{}-{case:?}", contestant.word()).to_lowercase();
-    let job = Job { static_membership: case == Case::Static, ..Job::new(setting, source, name) };
+    // Kafka Streams leaves its group on no clean stop: without a name it would wait for its own dead session.
+    let static_membership = case == Case::Static || (case == Case::Lost && contestant == Contestant::KafkaStreams);
+    let job = Job { static_membership, ..Job::new(setting, source, name) };
     contestant.prepare(broker, &job);
     let workload = Workload { keys, records: u64::MAX, ..setting.workload };
     let filled = topic::fill(broker, source, keys);
