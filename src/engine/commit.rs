@@ -26,6 +26,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(300);
 impl Worker {
     /// Sends what the tasks staged to their changelogs, on the partitions of the tasks' own numbers.
     pub(super) fn begin_commit(&mut self, since: Instant) -> Result<()> {
+        self.commit_begun = self.shared.clock.now();
         let Self { tasks, producer, catalog, shared, .. } = self;
         let Some(producer) = producer else { return Err(LogError::Restore("no producer".into())) };
         for slot in tasks.values_mut() {
@@ -74,7 +75,9 @@ impl Worker {
             return Ok(());
         }
         self.apply()?;
-        let took = self.shared.clock.now().duration_since(since);
+        let now = self.shared.clock.now();
+        self.commit_took = now.duration_since(self.commit_begun);
+        let took = now.duration_since(since);
         self.shared.metrics.transaction(Outcome::Committed, took);
         self.succeeded();
         self.cycle = Cycle::Idle;

@@ -49,6 +49,9 @@ pub(super) enum Slot {
 pub(super) const WAIT: Duration = Duration::from_secs(1);
 /// Records a poll hands over at most.
 const BATCH: usize = 1000;
+/// With a backlog a transaction lasts so many times as long as the last commit took, and no longer than this.
+const WORTH: u32 = 12;
+const LONGEST: Duration = Duration::from_millis(500);
 /// A transaction ends before its interval when it has staged this much.
 const STAGED_BYTES: usize = 32 << 20;
 
@@ -76,6 +79,11 @@ pub struct Worker {
     reported: Option<Instant>,
     last_warning: Option<Instant>,
     pub(super) last_flush: Instant,
+    pub(super) commit_begun: Instant,
+    /// How long the last commit took, from its first record to its last answer.
+    pub(super) commit_took: Duration,
+    /// The last poll handed over all that it may: more is waiting.
+    has_backlog: bool,
     task_metrics: TaskMetrics,
     lags: BTreeMap<TopicPartition, PartitionMetrics>,
     stores: BTreeMap<TopicPartition, StoreMetrics>,
@@ -110,6 +118,9 @@ impl Worker {
             reported: None,
             last_warning: None,
             last_flush,
+            commit_begun: last_flush,
+            commit_took: Duration::ZERO,
+            has_backlog: false,
             task_metrics,
             lags: BTreeMap::new(),
             stores: BTreeMap::new(),
@@ -254,9 +265,14 @@ impl Worker {
 
     fn commit_due(&self, since: Instant, now: Instant) -> bool {
         let staged: usize = self.running().map(Task::staged_bytes).sum();
-        self.shared.stopping()
-            || now.duration_since(since) >= self.shared.topology.commit_interval
-            || staged > STAGED_BYTES
+        self.shared.stopping() || now.duration_since(since) >= self.interval() || staged > STAGED_BYTES
+    }
+
+    /// How long a transaction lasts. Where more is waiting than can be processed, rows are late by more than an interval
+    /// anyhow, and commits should not be what they wait for.
+    fn interval(&self) -> Duration {
+        let worth = if self.has_backlog { (WORTH * self.commit_took).min(LONGEST) } else { Duration::ZERO };
+        self.shared.topology.commit_interval.max(worth)
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Task> {
@@ -289,8 +305,10 @@ impl Worker {
         let Self { consumer, producer, tasks, cycle, catalog, shared, events, .. } = self;
         let (Some(consumer), Some(producer)) = (consumer, producer) else { return Ok(()) };
         let mut outcome = Ok(());
+        let mut count = 0;
         let mut tp = TopicPartition::new("", 0);
         let more = consumer.poll(BATCH, wait, &mut |record| {
+            count += 1;
             if outcome.is_err() {
                 return;
             }
@@ -309,6 +327,7 @@ impl Worker {
                 .and_then(|()| task.process(record, catalog, &mut |out| send(producer.as_mut(), out, shared)));
         });
         events.extend(more);
+        self.has_backlog = count == BATCH;
         outcome
     }
 
@@ -316,7 +335,7 @@ impl Worker {
         let idle = Duration::from_millis(if self.catching_up > 0 { 1 } else { 20 });
         match self.cycle {
             Cycle::Open { since } => {
-                let due = since + self.shared.topology.commit_interval;
+                let due = since + self.interval();
                 due.saturating_duration_since(now).min(idle)
             }
             _ => idle,
