@@ -19,8 +19,10 @@ use super::catalog::Catalog;
 use super::clock::{Clock, SystemClock};
 use super::cluster;
 use super::identity::Identity;
+use super::last_sync::LastSync;
 use super::shared::Shared;
 use super::sink;
+use super::slots::Slots;
 use super::worker::{Status, Worker};
 
 /// How often the cluster is asked for new topics.
@@ -94,6 +96,16 @@ impl Instance {
             streams = topology.streams.len(),
             "running"
         );
+        let threadless = |e: std::io::Error| LogError::Stop(format!("cannot start a thread: {e}"));
+        let metrics = &self.shared.metrics;
+        let _slots = topology
+            .slots
+            .as_ref()
+            .map(|config| Slots::start(config, metrics.slots()))
+            .transpose()
+            .map_err(threadless)?;
+        let last_sync = topology.redis.as_ref().map(|config| LastSync::start(config, metrics)).transpose();
+        let last_sync = last_sync.map_err(threadless)?;
         let (tell, ended) = channel();
         let mut threads = Vec::new();
         let workers = stream_workers(topology);
@@ -114,6 +126,7 @@ impl Instance {
             // Panics were caught inside.
             let _ = thread.join();
         }
+        last_sync.into_iter().for_each(LastSync::finish);
         self.sum_up();
         outcome
     }
@@ -255,7 +268,7 @@ fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> R
     let Some(listen) = topology.http else { return Ok(None) };
     let server =
         telemetry::serve(listen, metrics.clone(), health.clone()).map_err(|e| LogError::Stop(e.to_string()))?;
-    tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz");
+    tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz, /freshness");
     Ok(Some(server))
 }
 
