@@ -133,6 +133,16 @@ impl Postgres {
         command
     }
 
+    /// `pg_recvlogical`, which reads a slot of `pgoutput` and confirms every second what it has.
+    pub fn reader_of(&self, slot: &str, publication: &str) -> Command {
+        let mut command = Command::new(self.bin.join("pg_recvlogical"));
+        command.args(["-h", "127.0.0.1", "-U", "postgres", "-d", "brew", "-p", &self.port.to_string(), "--slot", slot]);
+        command.args(["--start", "-s", "1", "-o", "proto_version=1", "-f", "-"]);
+        command.args(["-o", &format!("publication_names={publication}")]).env("PGPASSWORD", PASSWORD);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// The rows of tables, as `pg_dump` writes them.
     pub fn dump(&self, tables: &[&str]) -> String {
         let mut command = Command::new(self.bin.join("pg_dump"));

@@ -42,7 +42,7 @@ section! { TOPOLOGY, "topology", "A whole file", {
         default = "false";
     "threads": Form::Number { least: 1, most: 64 }, "workers, each with a consumer and a producer", default = "1";
     "state": Form::Section(&STATE), "where stores and the instance's name lie", default = "{ path: state }";
-    "http": Form::Section(&HTTP), "/metrics, /healthz and /readyz; nothing listens without it",
+    "http": Form::Section(&HTTP), "/metrics, /healthz, /readyz and /freshness; nothing listens without it",
         example = "{ listen: 127.0.0.1:9464 }";
     "secrets": Form::Named("SECRET", &Form::Either(&[Form::Text, Form::Section(&KEYRING)])),
         "by name, never printed; at least 16 bytes, taken from outside: `${NAME}` or `${file:PATH}`",
@@ -95,7 +95,7 @@ section! { STATE, "state", "What an instance keeps on disk; each instance needs 
     "memory": Form::Size, "block cache and memtables of all stores together, at least 8MiB", default = "128MiB";
 ]}
 
-section! { HTTP, "http", "The HTTP server", { short: Some("listen"), example: "http: { listen: 127.0.0.1:9464 }\n" }, [
+section! { HTTP, "http", "The HTTP server. `/freshness` says as of when the tables of sinks are, [and what that means](guarantees.md#as-of-when-rows-are)", { short: Some("listen"), example: "http: { listen: 127.0.0.1:9464 }\n" }, [
     "listen": Form::Address, "address and port", required = true, example = "127.0.0.1:9464";
 ]}
 
