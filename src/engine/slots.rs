@@ -122,7 +122,8 @@ mod tests {
         let (tell, answers) = channel();
         std::thread::scope(|scope| {
             let slots = metrics.slots();
-            scope.spawn(|| watch(&answers, slots, Duration::from_millis(300), "brew", &stop));
+            let stopped = &stop;
+            scope.spawn(move || watch(&answers, slots, Duration::from_millis(300), "brew", stopped));
             let slot = SlotNow {
                 name: "s".into(),
                 active: true,

@@ -44,6 +44,20 @@ fn wait_for(highwater: &mut Highwater, wanted: &[(String, f64)]) -> String {
     })
 }
 
+/// An application that has nothing to do but to watch.
+fn watching(dir: &Dir, url: &str, slots: &str) -> Highwater {
+    let topology = format!(
+        "application: app\nembedded: log\nstate: state\nhttp: 127.0.0.1:0\n\
+         postgres: {{ url: '${{DATABASE_URL}}', slots: [{slots}], interval: 1s }}\n\
+         streams:\n  s: {{ from: in, steps: [dedup, {{ mask: none }}], to: out }}\n"
+    );
+    // Without its topic it would not be ready.
+    let log = EmbeddedLog::open(&dir.join("log"), Client::named("test")).expect("the log");
+    log.admin().create("in", 1, &[]).expect("a topic");
+    drop(log);
+    Highwater::spawn(&topology, &[("DATABASE_URL", url)], dir.path())
+}
+
 #[test]
 fn slots_are_told_as_postgres_has_them_and_nothing_is_told_while_it_is_away() {
     let postgres = Postgres::start();
@@ -52,16 +66,9 @@ fn slots_are_told_as_postgres_has_them_and_nothing_is_told_while_it_is_away() {
         postgres.sql(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
     }
     let dir = Dir::new("slots");
-    let topology = "application: app\nembedded: log\nstate: state\nhttp: 127.0.0.1:0\n\
-                    postgres: { url: '${DATABASE_URL}', slots: [idle, live, gone], interval: 1s }\n\
-                    streams:\n  s: { from: in, steps: [dedup, { mask: none }], to: out }\n";
     let url = format!("postgres://watcher:{PASSWORD}@127.0.0.1:{}/brew", postgres.port());
-    // A stream waits for its topic before anything is watched.
-    let log = EmbeddedLog::open(&dir.join("log"), Client::named("test"));
-    log.expect("the log").admin().create("in", 1, &[]).expect("a topic");
-
     // The role is not there yet: it is asked again until it is. No more than a login is needed.
-    let mut highwater = Highwater::spawn(topology, &[("DATABASE_URL", &url)], dir.path());
+    let mut highwater = watching(&dir, &url, "idle, live, gone");
     highwater.wait_for_log("replication slots are not seen");
     let shown = wait_for(&mut highwater, &[("highwater_pg_up".into(), 0.0)]);
     assert!(!shown.contains("replication_slot_active{"), "{shown}");
@@ -121,4 +128,23 @@ fn slots_are_told_as_postgres_has_them_and_nothing_is_told_while_it_is_away() {
     assert!(highwater.wait(DEADLINE).success(), "{}", highwater.log());
     let shown = [highwater.log(), first, away].concat();
     assert!(!shown.contains(PASSWORD) && !shown.contains("canary"), "{shown}");
+}
+
+/// A standby has no present of its own to measure from.
+#[test]
+fn a_standby_tells_of_its_slots_too() {
+    let postgres = Postgres::start();
+    let standby = postgres.standby();
+    standby.sql("select pg_create_physical_replication_slot('below', true)");
+    let url = format!("postgres://postgres:{}@127.0.0.1:{}/brew", "the%20superuser's", standby.port());
+    let dir = Dir::new("standby");
+    let mut highwater = watching(&dir, &url, "");
+    wait_for(&mut highwater, &[("highwater_pg_up".into(), 1.0), (of("active", "below"), 0.0)]);
+    postgres.sql("select pg_logical_emit_message(false, 'x', repeat('x', 3000000))");
+    wait_until(DEADLINE, "bytes that the standby keeps", || {
+        let page = page(&mut highwater, "/metrics").1;
+        (value(&page, &of("wal_bytes", "below")) >= Some(3e6)).then_some(())
+    });
+    highwater.sigterm();
+    assert!(highwater.wait(DEADLINE).success(), "{}", highwater.log());
 }
