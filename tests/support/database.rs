@@ -52,6 +52,11 @@ impl Drop for Below {
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::with_settings(&[])
+    }
+
+    /// With settings besides compose's, `-c name=value`, or in their stead.
+    pub fn with_settings(more: &[&str]) -> Self {
         let bin = Command::new(files::path("tools/postgres-bin")).output().expect("tools/postgres-bin");
         assert!(bin.status.success(), "{}", String::from_utf8_lossy(&bin.stderr));
         let bin = PathBuf::from(String::from_utf8_lossy(&bin.stdout).trim());
@@ -59,8 +64,8 @@ impl Postgres {
             let dir = Below::new(port)?;
             let (port_text, path) = (port.to_string(), dir.0.to_string_lossy().into_owned());
             let settings = compose::command("postgres");
-            let args: Vec<&str> =
-                [&*port_text, &path].into_iter().chain(settings.iter().skip(1).map(String::as_str)).collect();
+            let settings = settings.iter().skip(1).map(String::as_str).chain(more.iter().copied());
+            let args: Vec<&str> = [&*port_text, &path].into_iter().chain(settings).collect();
             let ready = || psql(&bin, port, "postgres", &[], "select 1").is_ok();
             let log = dir.0.join("script.log");
             let server = Server::start("postgres", &args, &[("PGPASSWORD", PASSWORD)], &log, ready)?;
