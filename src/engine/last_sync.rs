@@ -47,7 +47,10 @@ impl LastSync {
     }
 }
 
-fn drive(outbox: &Outbox, raise: &mut dyn FnMut(&[(Arc<str>, String)]) -> Result<usize, String>) {
+/// A tenant, and what its key is raised to.
+type Value = (Arc<str>, String);
+
+fn drive(outbox: &Outbox, raise: &mut dyn FnMut(&[Value]) -> Result<usize, String>) {
     let (mut failures, mut warned, mut warned_of_types) = (0_u32, None::<Instant>, false);
     loop {
         let taken = match outbox.take(MOST, Duration::from_secs(60)) {
@@ -55,7 +58,7 @@ fn drive(outbox: &Outbox, raise: &mut dyn FnMut(&[(Arc<str>, String)]) -> Result
             Taken::Nothing => continue,
             Taken::Closed => return,
         };
-        let values: Vec<_> = taken.iter().map(|(tenant, newest)| (tenant.clone(), iso8601(*newest))).collect();
+        let values: Vec<Value> = taken.iter().map(|(tenant, newest)| (tenant.clone(), iso8601(*newest))).collect();
         match raise(&values) {
             Ok(refused) => {
                 outbox.told(values.len(), refused);

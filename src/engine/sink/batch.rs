@@ -17,7 +17,7 @@ pub struct Batch {
     /// None as long as it has no row.
     target: Option<Target>,
     rows: Vec<Row>,
-    tenants: Tenants,
+    tenants: Box<Tenants>,
     body: Vec<u8>,
     excluded: Vec<i64>,
     /// Those of the excluded that go by `on_error` with its plan.
@@ -65,7 +65,7 @@ impl Batch {
         Self {
             target: None,
             rows: Vec::new(),
-            tenants: Tenants::default(),
+            tenants: Box::default(),
             body: Vec::new(),
             excluded: Vec::new(),
             bad: Vec::new(),
@@ -137,7 +137,7 @@ impl Batch {
         let mut second = Batch::new(border, self.since);
         second.target = self.target.clone();
         second.rows = self.rows.split_off(half);
-        second.tenants = self.tenants.split_off(half);
+        second.tenants = self.tenants.split_off(half).into();
         second.rows.iter_mut().for_each(|row| row.end -= cut);
         second.body = self.body.split_off(cut);
         let beyond = |offset: &i64| *offset >= border;
