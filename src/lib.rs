@@ -5,7 +5,7 @@
 //! - [`cli`]: one file a command
 //! - [`engine`]: instance → worker → task, and the commit cycle
 //! - [`topology`]: topology.yaml → a checked topology, or every error in it
-//! - [`connectors`]: other systems, a folder each: ClickHouse, Postgres
+//! - [`connectors`]: other systems, a folder each: ClickHouse, Postgres, Redis
 //! - [`operators`]: the steps of a stream: dedup, mask
 //! - [`store`]: state: overlay over RocksDB, changelog, restore
 //! - [`record`]: what flows: records, changes, rows, positions

@@ -25,7 +25,7 @@ struct Door {
     why: &'static str,
 }
 
-const DOORS: [Door; 5] = [
+const DOORS: [Door; 6] = [
     Door {
         is_named: |word| word == "rdkafka" || word == "rdkafka_sys",
         behind: &["src/log/kafka/"],
@@ -46,6 +46,11 @@ const DOORS: [Door; 5] = [
         is_named: |word| word == "postgres_client" || word == "tokio_postgres",
         behind: &["src/connectors/postgres/"],
         why: "only its own folder knows Postgres' library",
+    },
+    Door {
+        is_named: |word| word == "redis_client",
+        behind: &["src/connectors/redis/"],
+        why: "only its own folder knows Redis' library",
     },
 ];
 
@@ -310,6 +315,11 @@ fn planted_violations_are_found() {
             "use crate::connectors::postgres::Database; postgres_client::connect()",
             "src/cli/db_load/mod.rs:1: postgres_client belongs in src/connectors/postgres/: only its own folder knows \
              Postgres' library",
+        ),
+        (
+            "src/engine/a.rs",
+            "use crate::connectors::redis::Server; redis_client::cmd()",
+            "src/engine/a.rs:1: redis_client belongs in src/connectors/redis/: only its own folder knows Redis' library",
         ),
         (
             "src/connectors/a.rs",

@@ -2,3 +2,4 @@
 
 pub mod clickhouse;
 pub mod postgres;
+pub mod redis;

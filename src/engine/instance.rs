@@ -19,8 +19,10 @@ use super::catalog::Catalog;
 use super::clock::{Clock, SystemClock};
 use super::cluster;
 use super::identity::Identity;
+use super::last_sync::LastSync;
 use super::shared::Shared;
 use super::sink;
+use super::slots::Slots;
 use super::worker::{Status, Worker};
 
 /// How often the cluster is asked for new topics.
@@ -31,6 +33,7 @@ pub struct Instance {
     shared: Arc<Shared>,
     identity: Identity,
     _http: Option<telemetry::Server>,
+    _slots: Option<Slots>,
 }
 
 impl Instance {
@@ -54,6 +57,9 @@ impl Instance {
         let workers = stream_workers(&topology) + topology.sinks.len();
         let health = Arc::new(Health::new(workers, telemetry::health::STEP_LIMIT, clock.now()));
         let http = serve(&topology, &metrics, &health)?;
+        // Before a cluster is there: what fills the source's disk meanwhile is to be seen.
+        let slots = topology.slots.as_ref().map(|config| Slots::start(config, metrics.slots())).transpose();
+        let slots = slots.map_err(no_thread)?;
         let log = connect(&topology, client(&topology, &identity))?;
         // After the log: where that is refused, the stores stay as they are.
         let database = Database::open(&topology.state.path.join("stores"), topology.state.memory)
@@ -73,7 +79,7 @@ impl Instance {
             catalog: RwLock::new(Arc::new(catalog)),
             stop: AtomicBool::new(false),
         });
-        Ok(Some(Self { shared, identity, _http: http }))
+        Ok(Some(Self { shared, identity, _http: http, _slots: slots }))
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -94,6 +100,8 @@ impl Instance {
             streams = topology.streams.len(),
             "running"
         );
+        let last_sync = topology.redis.as_ref().map(|config| LastSync::start(config, &self.shared.metrics)).transpose();
+        let last_sync = last_sync.map_err(no_thread)?;
         let (tell, ended) = channel();
         let mut threads = Vec::new();
         let workers = stream_workers(topology);
@@ -114,6 +122,7 @@ impl Instance {
             // Panics were caught inside.
             let _ = thread.join();
         }
+        last_sync.into_iter().for_each(LastSync::finish);
         self.sum_up();
         outcome
     }
@@ -135,7 +144,7 @@ impl Instance {
             // The main thread may be gone already; then nobody needs to know.
             let _ = tell.send(end);
         });
-        thread.map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))
+        thread.map_err(no_thread)
     }
 
     /// A sink has a consumer group and a transactional id of its own.
@@ -150,8 +159,7 @@ impl Instance {
             ..client
         })?;
         let server: Arc<dyn clickhouse::client::Server> = Arc::new(clickhouse::client::Client::new(&sink.clickhouse));
-        let inserts = sink::inserts::Pool::start(&server, &sink.name, sink.clickhouse.inserts)
-            .map_err(|e| LogError::Stop(format!("cannot start a thread: {e}")))?;
+        let inserts = sink::inserts::Pool::start(&server, &sink.name, sink.clickhouse.inserts).map_err(no_thread)?;
         sink::worker::Worker::new(sink::worker::Parts {
             shared: self.shared.clone(),
             sink: Arc::new(sink.clone()),
@@ -220,6 +228,10 @@ impl Instance {
     }
 }
 
+fn no_thread(error: std::io::Error) -> LogError {
+    LogError::Stop(format!("cannot start a thread: {error}"))
+}
+
 fn drive(mut worker: Worker) -> Result<()> {
     loop {
         match worker.step() {
@@ -255,7 +267,7 @@ fn serve(topology: &Topology, metrics: &Arc<Metrics>, health: &Arc<Health>) -> R
     let Some(listen) = topology.http else { return Ok(None) };
     let server =
         telemetry::serve(listen, metrics.clone(), health.clone()).map_err(|e| LogError::Stop(e.to_string()))?;
-    tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz");
+    tracing::info!(address = %server.addr(), "serving /metrics, /healthz, /readyz, /freshness");
     Ok(Some(server))
 }
 

@@ -1,9 +1,9 @@
-//! `/metrics`, `/healthz`, `/readyz` over HTTP, on a thread of its own.
+//! `/metrics`, `/healthz`, `/readyz`, `/freshness` over HTTP, on a thread of its own.
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::io;
@@ -14,17 +14,20 @@ use std::time::Instant;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+use super::freshness::parameter;
 use super::health::{Answer, Health};
 use super::metrics::Metrics;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+const JSON_TYPE: &str = "application/json";
 const ROUTES: &str = "\
 highwater
 
-/metrics  metrics, in the format of Prometheus
-/healthz  200 while every worker lives
-/readyz   200 once tasks are assigned and restored
+/metrics    metrics, in the format of Prometheus
+/healthz    200 while every worker lives
+/readyz     200 once tasks are assigned and restored
+/freshness  as of when the tables of sinks are, as JSON; ?tenant=NAME for one tenant
 ";
 
 /// A server that runs until it is dropped.
@@ -99,6 +102,7 @@ fn router(shared: Shared) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/freshness", get(freshness))
         .fallback(|| async { text(StatusCode::NOT_FOUND, TEXT_TYPE, format!("not found\n\n{ROUTES}")) })
         .method_not_allowed_fallback(|| async {
             text(StatusCode::METHOD_NOT_ALLOWED, TEXT_TYPE, "only GET\n".to_owned())
@@ -116,6 +120,11 @@ async fn healthz(State(shared): State<Shared>) -> Response {
 
 async fn readyz(State(shared): State<Shared>) -> Response {
     answered(shared.health.ready(Instant::now()))
+}
+
+async fn freshness(State(shared): State<Shared>, uri: Uri) -> Response {
+    let tenant = uri.query().and_then(|query| parameter(query, "tenant"));
+    text(StatusCode::OK, JSON_TYPE, format!("{:#}\n", shared.metrics.freshness().page(tenant.as_deref())))
 }
 
 fn answered(answer: Answer) -> Response {
@@ -172,6 +181,8 @@ mod tests {
         check("/metrics", "200", "content-type: text/plain; version=0.0.4");
         check("/metrics", "200", "# TYPE highwater_build_info gauge\nhighwater_build_info{");
         check("/healthz", "200", "ok: 1 worker\n");
+        check("/freshness", "200", "\"sinks\": {}");
+        check("/freshness?tenant=a%20b", "200", "\"tenant\": \"a b\"");
         check("/readyz", "503", "waiting for an assignment\n");
         health.set_worker(0, assigned, Instant::now());
         check("/readyz", "200", "ready: 1 task running");

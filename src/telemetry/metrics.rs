@@ -5,11 +5,14 @@
 
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::freshness::{Freshness, Outbox, SinkFreshness};
 use super::live::{Fold, Live, Slot};
 use super::names::{self, Name};
 use super::sink::{SinkMetrics, SinkSeries};
+use super::slots::{SlotMetrics, SlotSeries};
 use super::stream::StreamMetrics;
 
 /// Label values that every stream counts from the start, at 0: `rate()` needs a first value, and a dashboard that says
@@ -105,6 +108,10 @@ pub struct Metrics {
     transaction_seconds: Histogram,
     rebalances: Vec<(Rebalance, IntCounter)>,
     sink: SinkSeries,
+    freshness: Arc<Freshness>,
+    last_sync_values: IntCounterVec,
+    last_sync_waiting: Live,
+    slots: SlotSeries,
 }
 
 /// The families of the per-stream metrics.
@@ -174,6 +181,16 @@ impl Metrics {
             transactions: Outcome::ALL.iter().map(|o| (*o, transactions.with_label_values(&[o.as_str()]))).collect(),
             transaction_seconds: histogram(r, names::TRANSACTION_SECONDS)?,
             rebalances: Rebalance::ALL.iter().map(|e| (*e, rebalances.with_label_values(&[e.as_str()]))).collect(),
+            freshness: Arc::new(Freshness::new(counters(r, names::SINK_TENANTS_LEFT_OUT)?)),
+            last_sync_values: counters(r, names::LAST_SYNC_VALUES)?,
+            last_sync_waiting: live(r, names::LAST_SYNC_WAITING, Fold::Sum)?,
+            slots: SlotSeries {
+                up: live(r, names::PG_UP, Fold::Min)?,
+                wal_bytes: live(r, names::PG_SLOT_WAL_BYTES, Fold::Max)?,
+                unconfirmed_bytes: live(r, names::PG_SLOT_UNCONFIRMED_BYTES, Fold::Max)?,
+                active: live(r, names::PG_SLOT_ACTIVE, Fold::Min)?,
+                wal_status: live(r, names::PG_SLOT_WAL_STATUS, Fold::Max)?,
+            },
             registry,
             known,
             sink,
@@ -189,6 +206,27 @@ impl Metrics {
     /// A sink's metrics, as long as the handle is held.
     pub fn sink(&self, sink: &str) -> SinkMetrics {
         SinkMetrics::new(&self.sink, sink)
+    }
+
+    /// How fresh tables are, for whoever asks.
+    pub fn freshness(&self) -> &Arc<Freshness> {
+        &self.freshness
+    }
+
+    /// How fresh a sink's tables are, for the sink to say.
+    pub fn sink_freshness(&self, sink: &str) -> SinkFreshness {
+        SinkFreshness::new(&self.freshness, sink)
+    }
+
+    /// What another system is to be told of tenants.
+    pub fn outbox(&self) -> Outbox {
+        let outcome = |outcome: &str| self.last_sync_values.with_label_values(&[outcome]);
+        Outbox::new([outcome("written"), outcome("failed"), outcome("dropped")], self.last_sync_waiting.slot(&[]))
+    }
+
+    /// The replication slots of a database.
+    pub fn slots(&self) -> SlotMetrics {
+        SlotMetrics::new(&self.slots)
     }
 
     /// A counter over all its labels.
@@ -341,7 +379,9 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
 mod tests {
     use super::*;
     use crate::telemetry::Tally;
+    use crate::telemetry::freshness::Arrived;
     use crate::telemetry::names::Kind;
+    use crate::telemetry::slots::{SlotNow, WalStatus};
 
     fn sample(text: &str, series: &str) -> Option<f64> {
         text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
@@ -364,6 +404,17 @@ mod tests {
         sink.rows("orders", &[1, 2], 3);
         sink.bad("not_row");
         sink.parts("orders", 4);
+        let arrived = Arrived { left_out: 1, ..Arrived::default() };
+        metrics.sink_freshness("brew").partition("orders", "t", 0).arrived(&arrived);
+        let (_outbox, mut slots) = (metrics.outbox(), metrics.slots());
+        let slot = SlotNow {
+            name: "s".into(),
+            active: true,
+            wal_bytes: Some(1),
+            unconfirmed_bytes: Some(0),
+            status: WalStatus::Reserved,
+        };
+        slots.read(&[slot]);
         partition.lag(5, Some(1.5));
         restore.remaining(7);
         store.set(8, 9);

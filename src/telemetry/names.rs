@@ -87,6 +87,22 @@ metrics! {
         "Active parts of the table: many are inserts that are too small or a server that merges too little.";
     SINK_HELD_PARTITIONS = Gauge "highwater_sink_held_partitions" ["sink"]
         "Partitions that wait until a table is there, has a column, or takes inserts again.";
+    SINK_TENANTS_LEFT_OUT = Counter "highwater_sink_tenants_left_out_total" ["sink"]
+        "Tenants of inserts that /freshness does not tell apart: there are too many, or a name is too long.";
+    LAST_SYNC_VALUES = Counter "highwater_last_sync_values_total" ["outcome"]
+        "Times of tenants' newest changes given to Redis: written; failed, and tried again unless a key is of another type; dropped, because too many wait.";
+    LAST_SYNC_WAITING = Gauge "highwater_last_sync_waiting" []
+        "Tenants whose newest change Redis does not know yet.";
+    PG_UP = Gauge "highwater_pg_up" []
+        "1 if Postgres told of its replication slots when it was last asked, else 0, and then nothing is said of slots.";
+    PG_SLOT_WAL_BYTES = Gauge "highwater_pg_replication_slot_wal_bytes" ["slot"]
+        "Bytes of WAL that Postgres keeps for a replication slot, from its restart_lsn on: they fill its disk.";
+    PG_SLOT_UNCONFIRMED_BYTES = Gauge "highwater_pg_replication_slot_unconfirmed_bytes" ["slot"]
+        "Bytes of WAL between what the reader of a replication slot has confirmed and the present.";
+    PG_SLOT_ACTIVE = Gauge "highwater_pg_replication_slot_active" ["slot"]
+        "1 while somebody reads the replication slot, else 0.";
+    PG_SLOT_WAL_STATUS = Gauge "highwater_pg_replication_slot_wal_status" ["slot", "status"]
+        "1 for the status of a replication slot's WAL, 0 for the others: reserved, extended, unreserved, lost; missing where there is no such slot.";
     BUILD_INFO = Gauge "highwater_build_info" ["version", "commit"]
         "Always 1; the labels say which build this is.";
 }

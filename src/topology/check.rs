@@ -139,7 +139,7 @@ fn reads(draft: &Draft, topic: &str) -> bool {
 
 /// Topics that a template can become: all of them for literal sources, and for patterns whose groups are plain
 /// alternatives; a probe else. The engine looks again at every topic that it meets.
-fn samples(template: &str, source: Option<&Source>) -> Vec<String> {
+pub(super) fn samples(template: &str, source: Option<&Source>) -> Vec<String> {
     match source {
         Some(Source::Topics(topics)) => topics.iter().map(|topic| expand(template, |_| topic.clone())).collect(),
         Some(Source::Pattern(regex)) => {

@@ -1,7 +1,7 @@
 //! topology.yaml: its text in, a checked topology out, or every error in it at once.
 //!
 //! [`Topology::load`] is the way in. The text becomes a tree with positions (`yaml`), the tree is read section by section
-//! (`spec`, `stream`, `sink`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
+//! (`spec`, `stream`, `sink`, `watch`, `steps`, `fields`, `kafka`, `rules_file`, `secrets`) while everything wrong is collected (`reader`,
 //! `diagnostics`), and what only shows between streams is checked at the end (`check`). No diagnostic shows a secret
 //! (`redact`). Files of [`scenario`]s are read by the same means.
 
@@ -29,6 +29,7 @@ mod steps;
 mod stream;
 mod substitute;
 mod units;
+mod watch;
 mod weak;
 pub mod yaml;
 
@@ -44,7 +45,7 @@ pub use names::topic as check_topic_name;
 pub use reader::nearest;
 pub use units::{duration, show as show_duration};
 
-use crate::connectors::clickhouse;
+use crate::connectors::{clickhouse, postgres, redis};
 use crate::operators::{dedup, filter, mask};
 use crate::record::Secret;
 
@@ -62,6 +63,10 @@ pub struct Topology {
     pub http: Option<SocketAddr>,
     pub streams: Vec<Stream>,
     pub sinks: Vec<Sink>,
+    /// Where it is written as of when each tenant's rows are.
+    pub redis: Option<redis::Config>,
+    /// Whose replication slots are watched.
+    pub slots: Option<postgres::slots::Config>,
     /// No place was named for the embedded log: it lies with the state.
     log_in_state: bool,
 }
@@ -119,7 +124,16 @@ pub struct Sink {
     pub name: String,
     pub source: Source,
     pub clickhouse: clickhouse::Config,
+    pub tenant: Option<Tenant>,
     pub on_error: OnError,
+}
+
+/// Which column of a row says whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tenant {
+    /// Of every table that is not among `tables`.
+    pub column: Option<String>,
+    pub tables: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -241,6 +255,12 @@ impl Sink {
                 existing.iter().filter(rows).cloned().collect()
             }
         }
+    }
+
+    /// The column of a table's rows that names their tenant.
+    pub fn tenant_of(&self, table: &str) -> Option<&str> {
+        let tenant = self.tenant.as_ref()?;
+        tenant.tables.get(table).or(tenant.column.as_ref()).map(String::as_str)
     }
 
     /// The table of a topic; None for topics that it does not read.

@@ -79,8 +79,7 @@ fn hide_secrets(out: &mut Diagnostics, node: &Node) {
                     "secret" if matches!(entry.value.value, Value::Scalar { .. }) => {}
                     "secrets" => hide_named(out, &entry.value),
                     // An address with a user, or with settings of which one may be the password.
-                    "url" if matches!(&entry.value.value, Value::Scalar { text, .. } if text.contains(['@', '?', '#'])) =>
-                    {
+                    "url" if matches!(&entry.value.value, Value::Scalar { text, .. } if may_hold_password(text)) => {
                         hide_all(out, &entry.value);
                     }
                     "kafka" => hide_properties(out, &entry.value),
@@ -91,6 +90,14 @@ fn hide_secrets(out: &mut Diagnostics, node: &Node) {
             }
         }
     }
+}
+
+/// With a user, with settings, or with something behind a colon that is no port.
+fn may_hold_password(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let is_port = |text: &str| text.bytes().take_while(|byte| *byte != b'/').all(|byte| byte.is_ascii_digit());
+    let host = place.strip_prefix('[').and_then(|v6| v6.split_once(']')).map_or(place, |(_, rest)| rest);
+    url.contains(['@', '?', '#', '=']) || host.split(':').skip(1).any(|port| !is_port(port))
 }
 
 /// The section `secrets`: its names may be shown.
@@ -147,7 +154,7 @@ pub(super) fn hide_all(out: &mut Diagnostics, node: &Node) {
 }
 
 /// Sections that hold secrets in some of their places, which [`hide_secrets`] knows.
-const KNOWN: [&str; 3] = ["kafka", "secrets", "topology"];
+const KNOWN: [&str; 5] = ["kafka", "secrets", "topology", "redis", "postgres"];
 
 /// Sections whose values are no secrets, unless a word says so.
 const HARMLESS: [&str; 16] = [
@@ -238,6 +245,20 @@ mod tests {
             ["state", "streams", "steps", "topic", "bootstrap.servers", "sasl.username", "mask", "static_membership"]
         {
             assert!(!is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_may_hold_a_password() {
+        for url in
+            ["http://localhost:8123", "redis://[::1]:6379/1", "postgres://db/shop", "${DATABASE_URL}", "https://h/"]
+        {
+            assert!(!may_hold_password(url), "{url}");
+        }
+        for url in
+            ["redis://:CANARY", "postgres://me:CANARY/shop", "host=h password=CANARY", "http://a:b@h", "h:CANARY:1"]
+        {
+            assert!(may_hold_password(url), "{url}");
         }
     }
 

@@ -8,9 +8,10 @@ use super::reader::{Fields, Reader};
 use super::stream::{self, Draft};
 use super::units::{duration, size};
 use super::yaml::{Entry, Node, Span, Value};
-use super::{OnError, Sink, Source};
+use super::{OnError, Sink, Source, Target, Tenant, check};
 use crate::connectors::clickhouse::client::MOST_ROWS;
 use crate::connectors::clickhouse::{BatchConfig, Config, UnknownColumns};
+use crate::operators::mask::{Rules, TableConfig, Transform, Unlisted};
 use crate::record::Secret;
 
 const BATCH: BatchConfig = BatchConfig { rows: 100_000, bytes: 16 << 20, timeout: Duration::from_secs(1) };
@@ -45,7 +46,12 @@ pub(super) fn read(
         (None, None) => (OnError::Fail, None),
     };
     check(reader, source.as_ref(), &source_at, &on_error, letters_at, drafts);
-    Some(Sink { name, source: source?, clickhouse: clickhouse?, on_error })
+    let tenant = fields.get("tenant").and_then(|entry| read_tenant(reader, entry));
+    let sink = Sink { name, source: source?, clickhouse: clickhouse?, tenant, on_error };
+    if let Some(entry) = fields.get("tenant") {
+        check_tenant(reader, &sink, entry.key_span, drafts);
+    }
+    Some(sink)
 }
 
 /// What only shows beside the streams.
@@ -126,6 +132,75 @@ fn read_clickhouse(reader: &mut Reader<'_>, section: &Entry, source: Option<&Sou
         dedup_window,
         unknown_columns: unknown_columns?,
     })
+}
+
+fn read_tenant(reader: &mut Reader<'_>, section: &Entry) -> Option<Tenant> {
+    let mut tenant = Tenant::default();
+    if matches!(section.value.value, Value::Scalar { .. }) {
+        tenant.column = Some(reader.text(&section.value, section.key_span, "`tenant`")?.text);
+        return Some(tenant);
+    }
+    let fields = reader.fields(&section.value, section.key_span, "`tenant`", language::TENANT.names)?;
+    if let Some(entry) = fields.get("column") {
+        tenant.column = Some(reader.text(&entry.value, entry.key_span, "`column`")?.text);
+    }
+    if let Some(entry) = fields.get("tables") {
+        for table in reader.map(&entry.value, entry.key_span, "`tables`").unwrap_or_default() {
+            let column = reader.text(&table.value, table.key_span, "a table's column")?;
+            tenant.tables.insert(table.key.clone(), column.text);
+        }
+    }
+    if tenant == Tenant::default() && fields.entries.is_empty() {
+        let label = "name the column of the rows: `tenant: tenant_id`";
+        reader.error("missing-field", section.key_span, "`tenant` names no column", label);
+        return None;
+    }
+    Some(tenant)
+}
+
+/// What the streams that write a sink's rows make of the column that names their tenant, as far as that can be known here.
+fn check_tenant(reader: &mut Reader<'_>, sink: &Sink, at: Span, drafts: &[Draft]) {
+    let mut told = Vec::new();
+    for draft in drafts {
+        let rules: Vec<(&TableConfig, Option<&String>)> = match draft.mask.as_ref().map(|mask| &mask.rules) {
+            Some(Rules::Fields(config)) => vec![(config, None)],
+            Some(Rules::Tables(tables)) => {
+                let own = |table| match &draft.to {
+                    Some(Target::ByTable(topics)) => topics.get(table),
+                    _ => None,
+                };
+                tables.iter().map(|(table, config)| (config, own(table))).collect()
+            }
+            Some(Rules::None) | None => Vec::new(),
+        };
+        for (config, own) in rules {
+            let topics = match own {
+                Some(topic) => vec![topic.clone()],
+                None => draft.to_at.iter().flat_map(|(to, _)| check::samples(to, draft.source.as_ref())).collect(),
+            };
+            for topic in topics {
+                let Some(table) = sink.table_for(&topic) else { continue };
+                let Some(column) = sink.tenant_of(&table) else { continue };
+                let Some(label) = what_is_left(config, column) else { continue };
+                let message = format!("`{column}` does not leave stream `{}` as it came", draft.name);
+                if !told.contains(&message) {
+                    reader.warn("masked-tenant", at, message.clone(), label);
+                    told.push(message);
+                }
+            }
+        }
+    }
+}
+
+/// Of a column, where it is not what it was.
+fn what_is_left(config: &TableConfig, column: &str) -> Option<String> {
+    let rule = config.fields.iter().find(|field| field.path.column == column).map(|field| &field.transform);
+    match (rule, config.unlisted) {
+        (Some(Transform::Passthrough), _) => None,
+        (Some(Transform::Drop), _) | (None, Unlisted::Drop) => Some("it is dropped: no row names its tenant".into()),
+        (Some(rule), _) => Some(format!("tenants are named by what `{}` leaves of it", rule.rule().as_str())),
+        (None, Unlisted::Passthrough | Unlisted::Reject) => None,
+    }
 }
 
 fn number<T>(

@@ -11,7 +11,7 @@ use super::sink;
 use super::stream::{self, Draft};
 use super::units::{duration, show, size};
 use super::yaml::{Entry, Node, Span, Value};
-use super::{Cluster, EMBEDDED_LOG, Mode, OnError, Sink, State, Topology, check, kafka, names};
+use super::{Cluster, EMBEDDED_LOG, Mode, OnError, Sink, State, Topology, check, kafka, names, watch};
 use crate::record::Secret;
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,6 +42,8 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
     let drafts = read_streams(reader, top, &on_error);
     check::streams(reader, application.as_deref().unwrap_or_default(), &drafts);
     let (sinks, all_read) = read_sinks(reader, top, &on_error, &drafts);
+    let redis = watch::read_redis(reader, top, &sinks);
+    let slots = watch::read_postgres(reader, top);
     let count = drafts.len();
     let mut streams: Vec<_> = drafts.into_iter().filter_map(Draft::finish).collect();
     streams.iter_mut().for_each(|stream| stream.stamped = !sinks.is_empty());
@@ -60,6 +62,8 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<Topology> {
         http,
         streams,
         sinks,
+        redis,
+        slots,
         log_in_state,
     })
 }

@@ -75,8 +75,9 @@ fn kind(text: &str) -> Option<Kind> {
     let whole = match word {
         "application" => text.clone(),
         "kafka" | "embedded" | "commit_interval" | "threads" | "state" | "http" | "secrets" | "defaults"
-        | "streams" | "sinks" => top(&text),
+        | "streams" | "sinks" | "redis" | "postgres" => top(&text),
         "clickhouse" => sink(&text),
+        "tenant" => sink(&format!("{text}clickhouse:\n  url: http://click.example:8123\n  table: t\n")),
         "batch" => sink(&format!("clickhouse:\n  url: http://click.example:8123\n  table: t\n{}", indented(&text, 2))),
         "from" | "to" | "steps" | "on_error" => stream(&text),
         "dead_letter" => stream(&format!("on_error:\n{}", indented(&text, 2))),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use highwater::telemetry::names;
+use highwater::telemetry::slots::WalStatus;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -297,15 +298,25 @@ fn a_real_run_has_every_metric_and_label_that_rules_and_dashboard_ask_for() {
     scrape(&mut highwater, 2);
 
     let mut scraped = prometheus.scraped();
-    // There only while a store is restored, which here takes no time, or with a sink: as they are declared.
-    let with_a_sink = names::ALL.iter().filter(|name| name.name.starts_with("highwater_sink_"));
-    for name in with_a_sink.chain([&names::RESTORE_REMAINING_RECORDS]) {
+    // There only while a store is restored, which here takes no time, with a sink, with Redis or with Postgres: as they are
+    // declared.
+    let of_others = ["highwater_sink_", "highwater_last_sync_", "highwater_pg_"];
+    let of_others = names::ALL.iter().filter(|name| of_others.iter().any(|prefix| name.name.starts_with(prefix)));
+    let outcomes = ["written", "failed", "dropped"];
+    let known = |label: &str| -> BTreeSet<String> {
+        match label {
+            "status" => WalStatus::ALL.iter().map(|status| status.as_str().to_owned()).collect(),
+            "outcome" => outcomes.iter().map(|outcome| (*outcome).to_owned()).collect(),
+            _ => BTreeSet::new(),
+        }
+    };
+    for name in of_others.chain([&names::RESTORE_REMAINING_RECORDS]) {
         let suffix = if name.kind == names::Kind::Histogram { "_bucket" } else { "" };
         let labels = name.labels.iter().chain(&["application", "instance", "job"]);
         let labels = labels.chain(if suffix.is_empty() { &[][..] } else { &["le"] });
         scraped
             .entry(format!("{}{suffix}", name.name))
-            .or_insert_with(|| labels.map(|l| (l.to_string(), BTreeSet::new())).collect());
+            .or_insert_with(|| labels.map(|l| (l.to_string(), known(l))).collect());
     }
 
     let dashboard = files::json("dashboards/highwater.json");

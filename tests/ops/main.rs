@@ -15,6 +15,7 @@ mod ddl;
 mod embedded;
 mod image;
 mod pipeline;
+mod slots;
 mod targets;
 
 use support::{files, http, server};

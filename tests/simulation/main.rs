@@ -16,6 +16,7 @@ mod support;
 
 mod chance;
 mod disk;
+mod gate;
 mod plan;
 mod process;
 mod shadow;

@@ -130,11 +130,11 @@ impl Process {
             Slot::Ended => return Stepped::On,
             Slot::Within(standing) => standing.go_on(),
             Slot::Between(running) if life.line.may_stand_still() => {
-                Standing::begin(*running, |gate| life.line.lend(Some(gate)))
+                Standing::begin(running, |gate| life.line.lend(Some(gate)))
             }
             Slot::Between(mut running) => {
                 let stepped = running.step();
-                Came::Over(*running, stepped)
+                Came::Over(running, stepped)
             }
         };
         let (running, stepped) = match came {
@@ -147,13 +147,13 @@ impl Process {
         life.line.lend(None);
         if life.line.is_dead() {
             // Buried with the others: what it holds of the dead line is no clean leave.
-            life.workers[worker] = Slot::Between(Box::new(running));
+            life.workers[worker] = Slot::Between(running);
             return Stepped::Dead;
         }
         let mut stopped = None;
         match stepped {
             Ok(Status::Working) => {
-                life.workers[worker] = Slot::Between(Box::new(running));
+                life.workers[worker] = Slot::Between(running);
                 return Stepped::On;
             }
             Ok(Status::Stopped) => {}

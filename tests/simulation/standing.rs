@@ -4,53 +4,15 @@
 //! from the seed alone, as it does everywhere else.
 
 use std::any::Any;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use highwater::engine::worker::{Status, Worker};
 use highwater::log::LogError;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Turn {
-    Step,
-    World { stands: Option<i64> },
-}
+use crate::gate::{Gate, Turn};
 
-/// Whose turn it is.
-pub struct Gate {
-    turn: Mutex<Turn>,
-    passed: Condvar,
-}
-
-impl Gate {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { turn: Mutex::new(Turn::Step), passed: Condvar::new() })
-    }
-
-    fn pass(&self, to: Turn) {
-        *self.turn.lock().expect("whole") = to;
-        self.passed.notify_all();
-    }
-
-    /// From within the step: the world goes on for so many milliseconds of its time.
-    pub fn stand_still(&self, ms: i64) {
-        self.pass(Turn::World { stands: Some(ms) });
-        let turn = self.turn.lock().expect("whole");
-        drop(self.passed.wait_while(turn, |turn| *turn != Turn::Step).expect("whole"));
-    }
-
-    /// Until the step stands still, for how long, or is over.
-    fn wait(&self) -> Option<i64> {
-        let turn = self.turn.lock().expect("whole");
-        let turn = self.passed.wait_while(turn, |turn| *turn == Turn::Step).expect("whole");
-        match *turn {
-            Turn::World { stands } => stands,
-            Turn::Step => None,
-        }
-    }
-}
-
-type Outcome = Result<(Worker, Result<Status, LogError>), Box<dyn Any + Send>>;
+type Outcome = Result<(Box<Worker>, Result<Status, LogError>), Box<dyn Any + Send>>;
 
 /// A step that is under way.
 pub struct Standing {
@@ -60,13 +22,13 @@ pub struct Standing {
 
 /// How far a step came.
 pub enum Came {
-    Over(Worker, Result<Status, LogError>),
+    Over(Box<Worker>, Result<Status, LogError>),
     Stands(Standing, i64),
 }
 
 impl Standing {
     /// Begins a step; `lend` is told where it can stand still.
-    pub fn begin(mut worker: Worker, lend: impl FnOnce(Arc<Gate>)) -> Came {
+    pub fn begin(mut worker: Box<Worker>, lend: impl FnOnce(Arc<Gate>)) -> Came {
         let gate = Gate::new();
         lend(gate.clone());
         let passed = gate.clone();

@@ -14,7 +14,7 @@ use highwater::log::{
 use highwater::record::Record;
 
 use crate::chance::Chance;
-use crate::standing::Gate;
+use crate::gate::Gate;
 use crate::time::Time;
 
 /// Where something may go wrong.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use highwater::engine::sink::COMMITTED;
 use highwater::log::embedded::EmbeddedLog;
 use highwater::log::{Client, Event, Isolation, Log as _, Outgoing, TopicPartition};
 
@@ -17,12 +18,18 @@ pub struct App {
     dir: Dir,
     url: String,
     password: String,
+    env: Vec<(String, String)>,
 }
 
 impl App {
     /// `sinks`: the topology but for the application and the log; `${URL}` and `${PASSWORD}` are the server's.
     pub fn new(name: &str, clickhouse: &ClickHouse, sinks: &str) -> Self {
-        let new = Self { dir: Dir::new(name), url: clickhouse.url(), password: clickhouse.password().into() };
+        let new = Self {
+            dir: Dir::new(name),
+            url: clickhouse.url(),
+            password: clickhouse.password().into(),
+            env: Vec::new(),
+        };
         new.write(sinks);
         new
     }
@@ -96,9 +103,46 @@ impl App {
         self
     }
 
+    /// A variable of the environment besides `URL` and `PASSWORD`.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    fn env(&self) -> Vec<(&str, &str)> {
+        let own = [("URL", self.url.as_str()), ("PASSWORD", self.password.as_str()), ("HIGHWATER_LOG", "info")];
+        own.into_iter().chain(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))).collect()
+    }
+
     pub fn run(&self) -> Highwater {
-        let env = [("URL", self.url.as_str()), ("PASSWORD", self.password.as_str()), ("HIGHWATER_LOG", "info")];
-        Highwater::command(&["run"], &env, self.dir.path())
+        Highwater::command(&["run"], &self.env(), self.dir.path())
+    }
+
+    /// What another command says of the topology, on both of its outputs.
+    pub fn said(&self, args: &[&str]) -> String {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_highwater"))
+            .args(args)
+            .envs(self.env())
+            .current_dir(self.dir.path())
+            .output()
+            .expect("highwater");
+        String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+    }
+
+    /// Appends rows to a topic's partitions, each with the time of its commit in the source, as streams stamp them.
+    pub fn produce_committed(&self, topic: &str, partitions: i32, rows: &[(i32, &str, Option<i64>)]) {
+        self.produce::<&str>(topic, partitions, []);
+        let log = self.log();
+        let mut appender = log.appender().expect("an appender");
+        for (partition, row, committed) in rows {
+            let text = committed.map(|at| at.to_string());
+            let header = text.as_ref().map(|text| (COMMITTED, Some(text.as_bytes())));
+            let (partition, value, headers) = (Some(*partition), Some(row.as_bytes()), header.as_slice());
+            // Records are written after the commit, and say so.
+            let timestamp = Some(4_000_000_000_000);
+            appender.send(&Outgoing { topic, partition, key: Some(b"k"), value, headers, timestamp }).expect("room");
+        }
+        appender.flush(DEADLINE).expect("written");
     }
 
     /// Runs until a condition holds, and stops: what the process wrote to its log.

@@ -5,6 +5,7 @@ mod support;
 
 mod app;
 mod faults;
+mod freshness;
 mod kafka;
 mod kills;
 mod misfits;

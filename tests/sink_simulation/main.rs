@@ -14,6 +14,9 @@ mod support;
 
 #[path = "../simulation/chance.rs"]
 mod chance;
+#[allow(dead_code)]
+#[path = "../simulation/gate.rs"]
+mod gate;
 mod plan;
 mod server;
 #[path = "../simulation/shadow.rs"]

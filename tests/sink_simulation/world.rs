@@ -281,7 +281,7 @@ impl<'p> World<'p> {
         let shared = Arc::new(Shared {
             topology: self.topology.clone(),
             log: faulty.clone(),
-            database: Database::over(Box::new(NoStores)),
+            database: Database::over(Box::new(NoStores), 0),
             metrics: Arc::new(Metrics::new(known())),
             health: Arc::new(Health::new(1, Duration::from_secs(3600), clock.now())),
             clock: clock.clone(),
@@ -596,7 +596,7 @@ impl database::Files for NoStores {
     fn size(&self, _: &str) -> (u64, u64) {
         (0, 0)
     }
-    fn scan(&self, _: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn each(&self, _: &str, _: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         Err(StoreError::InUse)
     }
 }

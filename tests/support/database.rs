@@ -1,6 +1,7 @@
 //! A real Postgres with compose's settings, and `db/init.sql` in it.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -51,6 +52,11 @@ impl Drop for Below {
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::with_settings(&[])
+    }
+
+    /// With settings besides compose's, `-c name=value`, or in their stead.
+    pub fn with_settings(more: &[&str]) -> Self {
         let bin = Command::new(files::path("tools/postgres-bin")).output().expect("tools/postgres-bin");
         assert!(bin.status.success(), "{}", String::from_utf8_lossy(&bin.stderr));
         let bin = PathBuf::from(String::from_utf8_lossy(&bin.stdout).trim());
@@ -58,8 +64,8 @@ impl Postgres {
             let dir = Below::new(port)?;
             let (port_text, path) = (port.to_string(), dir.0.to_string_lossy().into_owned());
             let settings = compose::command("postgres");
-            let args: Vec<&str> =
-                [&*port_text, &path].into_iter().chain(settings.iter().skip(1).map(String::as_str)).collect();
+            let settings = settings.iter().skip(1).map(String::as_str).chain(more.iter().copied());
+            let args: Vec<&str> = [&*port_text, &path].into_iter().chain(settings).collect();
             let ready = || psql(&bin, port, "postgres", &[], "select 1").is_ok();
             let log = dir.0.join("script.log");
             let server = Server::start("postgres", &args, &[("PGPASSWORD", PASSWORD)], &log, ready)?;
@@ -74,6 +80,46 @@ impl Postgres {
         let postgres = Self::start();
         postgres.init(DEBEZIUM_PASSWORD).expect("db/init.sql");
         postgres
+    }
+
+    /// A standby of it, which follows.
+    pub fn standby(&self) -> Self {
+        on_a_free_port(|port| {
+            let dir = Below::new(port)?;
+            let data = dir.0.join("data").display().to_string();
+            let copied = Command::new(self.bin.join("pg_basebackup"))
+                .args([
+                    "-h",
+                    "127.0.0.1",
+                    "-U",
+                    "postgres",
+                    "-p",
+                    &self.port.to_string(),
+                    "-D",
+                    &data,
+                    "-R",
+                    "-c",
+                    "fast",
+                ])
+                .env("PGPASSWORD", PASSWORD)
+                .output()
+                .map_err(|e| format!("pg_basebackup: {e}"))?;
+            assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+            // Root's copy becomes that of the user that Postgres runs as: the owner of the other's data.
+            if std::fs::metadata(&data).is_ok_and(|data| data.uid() == 0) {
+                let reference = format!("--reference={}", self._dir.0.join("data").display());
+                let given = Command::new("chown").args(["-R", &reference, &data]).status();
+                assert!(given.is_ok_and(|status| status.success()), "chown of {data}");
+            }
+            let (port_text, path) = (port.to_string(), dir.0.to_string_lossy().into_owned());
+            let settings = compose::command("postgres");
+            let args: Vec<&str> =
+                [&*port_text, &path].into_iter().chain(settings.iter().skip(1).map(String::as_str)).collect();
+            let ready = || psql(&self.bin, port, "postgres", &[], "select 1").is_ok();
+            let log = dir.0.join("script.log");
+            let server = Server::start("postgres", &args, &[("PGPASSWORD", PASSWORD)], &log, ready)?;
+            Ok(Self { server, bin: self.bin.clone(), port, _dir: dir })
+        })
     }
 
     pub fn port(&self) -> u16 {
@@ -130,6 +176,16 @@ impl Postgres {
             "brew",
         ]);
         command.args(["-p", &self.port.to_string()]).env("PGPASSWORD", PASSWORD);
+        command
+    }
+
+    /// `pg_recvlogical`, which reads a slot of `pgoutput` and confirms every second what it has.
+    pub fn reader_of(&self, slot: &str, publication: &str) -> Command {
+        let mut command = Command::new(self.bin.join("pg_recvlogical"));
+        command.args(["-h", "127.0.0.1", "-U", "postgres", "-d", "brew", "-p", &self.port.to_string(), "--slot", slot]);
+        command.args(["--start", "-s", "1", "-o", "proto_version=1", "-f", "-"]);
+        command.args(["-o", &format!("publication_names={publication}")]).env("PGPASSWORD", PASSWORD);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 

@@ -21,6 +21,7 @@ pub mod oracle;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod redis;
 pub mod searched;
 pub mod server;
 pub mod signal;
@@ -35,6 +36,7 @@ pub use dir::Dir;
 pub use fixture::{Fixture, Line};
 pub use process::Highwater;
 pub use proxy::Proxy;
+pub use redis::Redis;
 pub use topics::{Isolation, Read};
 
 /// Long enough for anything that will happen at all.

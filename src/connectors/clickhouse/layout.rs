@@ -14,6 +14,8 @@ pub struct Layout {
     columns: Vec<Column>,
     /// The place of `_deleted` among them.
     deleted: Option<usize>,
+    /// The place of the column whose values the caller wants to see.
+    watched: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,13 @@ impl Layout {
         };
         let columns: Vec<Column> = columns.into_iter().map(column).collect();
         let deleted = columns.iter().position(|column| column.name == "_deleted");
-        Self { columns, deleted }
+        Self { columns, deleted, watched: None }
+    }
+
+    /// The same, and [`write`](Self::write) tells the values of this column, if it is one of them.
+    pub fn watching(mut self, column: &str) -> Self {
+        self.watched = self.columns.iter().position(|own| own.name == column);
+        self
     }
 
     /// The list of an insert.
@@ -89,8 +97,8 @@ impl Layout {
         self.columns.iter().filter(|column| column.ty.is_some()).map(|column| column.name.clone()).collect()
     }
 
-    /// Appends a row that [`parse`] has seen; on an error nothing.
-    pub fn write(&self, row: &str, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    /// Appends a row that [`parse`] has seen; on an error nothing. The value of the watched column, as it stands in the row.
+    pub fn write<'a>(&self, row: &'a str, out: &mut Vec<u8>) -> Result<Option<&'a str>, Misfit> {
         let before = out.len();
         let mut slots = [""; FEW];
         let mut many = Vec::new();
@@ -105,7 +113,7 @@ impl Layout {
         if written.is_err() {
             out.truncate(before);
         }
-        written
+        written.map(|()| self.watched.map(|at| slots[at]))
     }
 
     /// Finds the values, in the order of the columns.
@@ -158,7 +166,7 @@ mod tests {
         let mut out = b"before".to_vec();
         let written = layout().write(parse(Some(row.as_bytes()))?, &mut out);
         assert!(out.starts_with(b"before") && (written.is_ok() || out.len() == 6));
-        written.map(|()| out.split_off(6))
+        written.map(|_| out.split_off(6))
     }
 
     #[test]
@@ -180,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_watched_column_is_told_though_the_table_does_not_have_it() {
+        for (column, want) in [("né", Some("\"x\"")), ("left", Some("[1]")), ("_deleted", Some("0")), ("none", None)] {
+            let (layout, mut out) = (layout().watching(column), Vec::new());
+            for row in
+                [r#"{"id":7,"né":"x","left":[1],"_deleted":0}"#, r#"{"_deleted":0,"left":[1],"n\u00e9":"x","id":7}"#]
+            {
+                assert_eq!(layout.write(row, &mut out), Ok(want), "{column}");
+            }
+            assert_eq!(layout.write("{}", &mut out), Err(Misfit::Layout));
+        }
+    }
+
+    #[test]
     fn rows_of_other_columns_are_no_part_of_it() {
         for row in [
             "{}",
@@ -193,11 +214,13 @@ mod tests {
 
     #[test]
     fn bad_rows_say_why_and_nothing_of_themselves() {
-        let said =
-            |row: &[u8]| match parse(Some(row)).map_err(Misfit::Bad).and_then(|row| layout().write(row, &mut vec![])) {
-                Err(Misfit::Bad(bad)) => bad.to_string(),
-                other => panic!("{other:?}"),
-            };
+        let said = |row: &[u8]| match parse(Some(row))
+            .map_err(Misfit::Bad)
+            .and_then(|row| layout().write(row, &mut vec![]).map(|_| ()))
+        {
+            Err(Misfit::Bad(bad)) => bad.to_string(),
+            other => panic!("{other:?}"),
+        };
         for (row, want) in [
             (
                 &br#"{"id":700,"n\u00e9":"secret","left":1,"_deleted":0}"#[..],

@@ -1,12 +1,19 @@
-//! Postgres, for the commands that look into a database or write to it. `run` never needs it: Debezium reads the changes.
+//! Postgres, for the commands that look into a database or write to it. `run` looks at its replication slots, where a topology
+//! asks for that, and works without: Debezium reads the changes.
 //!
 //! Statements and answers go as text, many statements in one request. A transaction is [`Database::transact`]: its
 //! statements are committed together, after whoever gave them has seen how many rows each of them met.
 
 pub mod catalog;
+pub mod slots;
+
+use std::time::Duration;
 
 use postgres_client::error::{DbError, SqlState};
 use postgres_client::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+/// How long a host may take to answer at all, unless the URL says so.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection.
 pub struct Database {
@@ -43,6 +50,16 @@ impl Fault {
     }
 }
 
+/// Whether an address holds a password; why it is none, if it is none, without repeating it.
+pub fn check_url(url: &str) -> Result<bool, String> {
+    let form = "expected an address such as postgres://USER@HOST:5432/DATABASE".to_owned();
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(form);
+    }
+    let config: Config = url.parse().map_err(|_| form)?;
+    Ok(config.get_password().is_some())
+}
+
 impl Database {
     /// A URL without a password takes the one of `password`. No error shows either.
     pub fn connect(url: &str, password: Option<&str>) -> Result<Self, Fault> {
@@ -54,6 +71,9 @@ impl Database {
             config.password(password);
         }
         config.application_name("highwater");
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
         let name = name(&config);
         let client = config.connect(NoTls).map_err(|error| refused_at(&name, &error))?;
         Ok(Self { client, name })
@@ -192,6 +212,21 @@ mod tests {
             ("host=db user=me password=CANARY", "me on db:5432"),
         ] {
             assert_eq!(name(&url.parse().unwrap()), want);
+        }
+    }
+
+    #[test]
+    fn addresses_with_and_without_a_password() {
+        for (url, want) in [
+            ("postgres://me:CANARY@db/shop", Ok(true)),
+            ("postgresql://me@db:5433/shop?sslmode=disable", Ok(false)),
+            ("host=db password=CANARY", Err(())),
+            ("postgres://me:CANARY@db:port/shop", Err(())),
+            ("mysql://me:CANARY@db/shop", Err(())),
+        ] {
+            let found = check_url(url);
+            assert!(!format!("{found:?}").contains("CANARY"), "{url}: {found:?}");
+            assert_eq!(found.map_err(drop), want, "{url}");
         }
     }
 

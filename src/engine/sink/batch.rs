@@ -8,13 +8,16 @@ use crate::connectors::clickhouse::layout::{Layout, Misfit};
 use crate::connectors::clickhouse::table::Table;
 use crate::engine::dead_letter::DeadLetter;
 use crate::log::{TopicId, TopicPartition};
+use crate::telemetry::freshness::Arrived;
 
 use super::plan::{self, Plan, VERSION};
+use super::tenants::Tenants;
 
 pub struct Batch {
     /// None as long as it has no row.
     target: Option<Target>,
     rows: Vec<Row>,
+    tenants: Box<Tenants>,
     body: Vec<u8>,
     excluded: Vec<i64>,
     /// Those of the excluded that go by `on_error` with its plan.
@@ -45,8 +48,16 @@ struct Row {
     offset: i64,
     /// Where it ends in the body.
     end: usize,
-    /// When its change was committed in the source, microseconds since 1970; 0 where that is not known.
-    committed: i64,
+    committed: Committed,
+}
+
+/// When a change was committed in the source, microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// The stream that wrote the row says so.
+    At(i64),
+    /// At the latest: when its record was written. 0 where that is not known either.
+    Before(i64),
 }
 
 impl Batch {
@@ -54,6 +65,7 @@ impl Batch {
         Self {
             target: None,
             rows: Vec::new(),
+            tenants: Box::default(),
             body: Vec::new(),
             excluded: Vec::new(),
             bad: Vec::new(),
@@ -72,9 +84,11 @@ impl Batch {
     }
 
     /// Appends a row; `Misfit::Layout` where it has other columns, or where none are known yet.
-    pub fn push(&mut self, offset: i64, row: &str, committed: i64) -> Result<(), Misfit> {
+    pub fn push(&mut self, offset: i64, row: &str, committed: Committed) -> Result<(), Misfit> {
         let Some(target) = &self.target else { return Err(Misfit::Layout) };
-        target.layout.write(row, &mut self.body)?;
+        if let Some(tenant) = target.layout.write(row, &mut self.body)? {
+            self.tenants.push(tenant);
+        }
         self.rows.push(Row { offset, end: self.body.len(), committed });
         self.next = offset + 1;
         Ok(())
@@ -123,6 +137,7 @@ impl Batch {
         let mut second = Batch::new(border, self.since);
         second.target = self.target.clone();
         second.rows = self.rows.split_off(half);
+        second.tenants = self.tenants.split_off(half).into();
         second.rows.iter_mut().for_each(|row| row.end -= cut);
         second.body = self.body.split_off(cut);
         let beyond = |offset: &i64| *offset >= border;
@@ -137,6 +152,7 @@ impl Batch {
     /// Without its only row, which is bad.
     pub fn without_its_row(mut self, bad: Bad) -> Batch {
         self.rows.clear();
+        self.tenants.clear();
         self.body.clear();
         self.target = None;
         self.excluded.push(bad.offset);
@@ -145,7 +161,17 @@ impl Batch {
     }
 
     pub fn times(&self) -> impl Iterator<Item = i64> {
-        self.rows.iter().map(|row| row.committed)
+        self.rows.iter().map(|row| match row.committed {
+            Committed::At(at) | Committed::Before(at) => at,
+        })
+    }
+
+    /// What is known of the table when it is in.
+    pub fn arrived(&self) -> Arrived {
+        self.tenants.arrived(self.rows.iter().map(|row| match row.committed {
+            Committed::At(at) => Some(at),
+            Committed::Before(_) => None,
+        }))
     }
 
     pub fn hash(&self) -> String {
@@ -190,7 +216,7 @@ mod tests {
 
     fn batch(offsets: std::ops::Range<i64>) -> Batch {
         let table = Table::of("d", "t", &[("n", "UInt16")]);
-        let layout = Layout::new([("n".to_owned(), Type::parse("UInt16"))]);
+        let layout = Layout::new([("n".to_owned(), Type::parse("UInt16"))]).watching("n");
         let columns = [("n".to_owned(), "UInt16".to_owned())];
         let mut batch = Batch::new(offsets.start, Instant::now());
         batch.aim(Target { table: table.into(), layout: layout.into(), columns: columns.into() });
@@ -198,7 +224,7 @@ mod tests {
             if offset % 5 == 0 {
                 batch.exclude(bad(offset));
             } else {
-                batch.push(offset, &format!("{{\"n\":{offset}}}"), offset).unwrap();
+                batch.push(offset, &format!("{{\"n\":{offset}}}"), Committed::At(offset)).unwrap();
             }
         }
         batch
@@ -216,6 +242,11 @@ mod tests {
             [&a, &b].map(|x| x.rows.iter().map(|r| r.offset).collect::<Vec<_>>()).concat(),
         );
         assert_eq!((body, offsets.len()), (batch(3..30).body, 22));
+        let of = |batch: &Batch| {
+            batch.arrived().tenants.iter().map(|(name, at)| (name.parse::<i64>().unwrap(), *at)).collect::<Vec<_>>()
+        };
+        assert_eq!([of(&a), of(&b)].concat(), (3..30).filter(|n| n % 5 != 0).map(|n| (n, n)).collect::<Vec<_>>());
+        assert_eq!((a.arrived().newest, b.arrived().newest), (Some(16), Some(29)));
         let (a, b) = (a.plan("s", &tp, &[1; 16], &BTreeSet::new()), b.plan("s", &tp, &[1; 16], &BTreeSet::new()));
         assert_eq!((a.first, b.last, b.next, a.rows + b.rows), (3, 29, 30, 22));
         assert!(a.next == b.first && a.last < b.first && a.token != b.token && a.token != whole.token);
@@ -241,5 +272,6 @@ mod tests {
         assert!(!plan.open && plan.rows == 0 && plan.next == 8);
         let left = batch(3..4).without_its_row(bad(3));
         assert_eq!((left.rows(), left.next, left.bad.len()), (0, 4, 1));
+        assert_eq!(left.arrived(), Arrived::default(), "a refused row is not in");
     }
 }

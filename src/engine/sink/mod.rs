@@ -18,15 +18,18 @@
 //! remembers tokens is counted in inserts; what a stall beyond that leaves is told in `docs/guarantees.md`.
 //!
 //! [`worker`] is the state machine, [`commit`] its transactions, [`task`] what it knows of a partition, [`tables`] of its tables, [`batch`] the rows of one insert,
-//! [`plan`] what is written about it, [`opening`] how it is found again, [`inserts`] who waits for the server.
+//! [`tenants`] whose they are, [`plan`] what is written about it, [`opening`] how it is found again, [`inserts`] who waits for the server, [`report`]
+//! what it tells about itself.
 
 mod batch;
 mod commit;
 pub mod inserts;
 mod opening;
 pub mod plan;
+mod report;
 mod tables;
 mod task;
+mod tenants;
 mod topics;
 pub mod worker;
 

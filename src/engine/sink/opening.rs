@@ -135,7 +135,8 @@ impl Worker {
             return Err(self.out_of_range(tp, start, bounds.start, bounds.end));
         }
         let table = self.sink.table_for(&tp.topic).unwrap_or_default();
-        let mut task = Task::new(tp.clone(), info.id, table, start, self.limits());
+        let tenant = self.sink.tenant_of(&table).map(str::to_owned);
+        let mut task = Task::new(tp.clone(), info.id, (table, tenant), start, self.limits());
         if let Some(plan) = ours.as_ref().filter(|plan| plan.next == start) {
             task.told.extend(&plan.told);
         }

@@ -11,7 +11,7 @@ use crate::log::{LogError, Result, TopicId, TopicPartition};
 use crate::record::{BadRecord, Reason, Record};
 use crate::topology::{OnError, Sink, Topology};
 
-use super::batch::{Bad, Batch, Target};
+use super::batch::{Bad, Batch, Committed, Target};
 use super::inserts::CONFIRMED;
 use super::plan::Plan;
 
@@ -42,6 +42,8 @@ pub struct Task {
     pub done: Option<(Plan, Instant)>,
     pub held: Option<Held>,
     pub last_timestamp: Option<i64>,
+    /// The column that names a row's tenant.
+    tenant: Option<String>,
     bad_records: u64,
     looks: u32,
     pub limits: Limits,
@@ -85,7 +87,13 @@ pub enum Taken {
 }
 
 impl Task {
-    pub fn new(tp: TopicPartition, topic_id: TopicId, table_name: String, start: i64, limits: Limits) -> Self {
+    pub fn new(
+        tp: TopicPartition,
+        topic_id: TopicId,
+        (table_name, tenant): (String, Option<String>),
+        start: i64,
+        limits: Limits,
+    ) -> Self {
         Self {
             tp,
             topic_id,
@@ -101,6 +109,7 @@ impl Task {
             done: None,
             held: None,
             last_timestamp: None,
+            tenant,
             bad_records: 0,
             looks: 0,
             limits,
@@ -164,7 +173,7 @@ impl Task {
         }
         let Some(table) = &self.table else { return Ok(Taken::Hold("its table is not known".into(), Vec::new())) };
         let target = match table.layout(row, sink.clickhouse.unknown_columns) {
-            Ok(layout) => aim(table, layout),
+            Ok(layout) => aim(table, layout, self.tenant.as_deref()),
             Err(Refusal::Bad(bad)) => {
                 return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done);
             }
@@ -243,7 +252,7 @@ impl Task {
         if self.filling.is_none() {
             let Some(table) = &self.table else { return Ok(Taken::Hold("its table is not known".into(), Vec::new())) };
             let target = match table.layout_of(row, &names) {
-                Ok(layout) => aim(table, layout),
+                Ok(layout) => aim(table, layout, self.tenant.as_deref()),
                 Err(Refusal::Table { said, .. }) => return Ok(Taken::Hold(said, Vec::new())),
                 Err(Refusal::Bad(_)) => return Err(plan.lost(plans, "a record of it is no row")),
             };
@@ -321,7 +330,14 @@ impl Task {
 
     /// The first offset that may not be in the table.
     pub fn written(&self) -> i64 {
-        self.planned.as_ref().map_or(self.committed, |planned| planned.plan.first)
+        let open = self.planned.as_ref().map(|planned| &planned.plan).or(self.replay.as_ref());
+        // Below what is committed while rows are read again.
+        open.map_or(self.committed.min(self.position), |plan| plan.first)
+    }
+
+    /// Everything that was read is in the table.
+    pub fn is_idle(&self) -> bool {
+        self.planned.is_none() && self.replay.is_none() && self.committed == self.position
     }
 
     /// How often it was looked at in vain.
@@ -347,17 +363,22 @@ impl Task {
 }
 
 /// When the change was committed in the source, as the stream that wrote the row says; else when it was written.
-fn committed(record: &Record<'_>) -> i64 {
+fn committed(record: &Record<'_>) -> Committed {
     let mut said = None;
     record.headers.each(&mut |name, value| {
         if name == COMMITTED {
             said = value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         }
     });
-    said.or_else(|| record.timestamp.map(|ms| ms.saturating_mul(1000))).unwrap_or(0)
+    let written = || record.timestamp.map_or(0, |ms| ms.saturating_mul(1000));
+    said.map_or_else(|| Committed::Before(written()), Committed::At)
 }
 
-fn aim(table: &Arc<Table>, layout: layout::Layout) -> Target {
+fn aim(table: &Arc<Table>, layout: layout::Layout, tenant: Option<&str>) -> Target {
+    let layout = match tenant {
+        Some(column) => layout.watching(column),
+        None => layout,
+    };
     let columns = layout.written().into_iter().map(|name| {
         let ty = table.type_of(&name).to_owned();
         (name, ty)

@@ -17,7 +17,7 @@ use crate::connectors::clickhouse::client::{About, Server};
 use crate::connectors::clickhouse::table::Table;
 use crate::engine::shared::Shared;
 use crate::log::{Event, GroupConsumer, Isolation, Log, LogError, Producer, Reader, Result, TopicPartition};
-use crate::telemetry::{InsertOutcome, PartitionMetrics, SinkMetrics, WorkerHealth};
+use crate::telemetry::{InsertOutcome, PartitionFreshness, PartitionMetrics, SinkFreshness, SinkMetrics, WorkerHealth};
 use crate::topology::Sink;
 
 use super::commit::Change;
@@ -69,9 +69,9 @@ pub struct Worker {
     pub(super) log: Arc<dyn Log>,
     pub(super) server: Arc<dyn Server>,
     inserts: Box<dyn Inserts>,
-    index: usize,
+    pub(super) index: usize,
     transactional_id: String,
-    consumer: Option<Box<dyn GroupConsumer>>,
+    pub(super) consumer: Option<Box<dyn GroupConsumer>>,
     pub(super) reader: Box<dyn Reader>,
     pub(super) producer: Option<Box<dyn Producer>>,
     pub(super) cycle: Cycle,
@@ -87,16 +87,23 @@ pub struct Worker {
     events: VecDeque<Event>,
     subscribed: Vec<String>,
     under_way: usize,
-    joined: bool,
+    pub(super) joined: bool,
     seek_wanted: bool,
-    pause: Option<Instant>,
+    pub(super) pause: Option<Instant>,
     failures: u32,
     surveyed: Option<Instant>,
-    reported: Option<Instant>,
+    pub(super) reported: Option<Instant>,
     last_warning: Option<Instant>,
     stop_since: Option<Instant>,
     pub(super) metrics: SinkMetrics,
-    lags: BTreeMap<TopicPartition, PartitionMetrics>,
+    pub(super) lags: BTreeMap<TopicPartition, PartitionMetrics>,
+    pub(super) freshness: Fresh,
+}
+
+/// How fresh the tables are, and the partitions that are ours.
+pub(super) struct Fresh {
+    pub sink: SinkFreshness,
+    pub partitions: BTreeMap<TopicPartition, PartitionFreshness>,
 }
 
 /// A little longer each time, up to half a minute.
@@ -111,6 +118,7 @@ impl Worker {
         let reader = log.reader(index, Isolation::Committed)?;
         let plans = TopicPartition::new(shared.topology.plans(&sink.name), 0);
         let metrics = shared.metrics.sink(&sink.name);
+        let freshness = Fresh { sink: shared.metrics.sink_freshness(&sink.name), partitions: BTreeMap::new() };
         Ok(Self {
             shared,
             sink,
@@ -143,6 +151,7 @@ impl Worker {
             stop_since: None,
             metrics,
             lags: BTreeMap::new(),
+            freshness,
         })
     }
 
@@ -243,6 +252,7 @@ impl Worker {
         self.changes.clear();
         self.stop_opening();
         self.assigned.extend(std::mem::take(&mut self.tasks).into_keys());
+        self.freshness.partitions.values().for_each(PartitionFreshness::read);
         if let Some(consumer) = &mut self.consumer {
             let partitions: Vec<_> = self.assigned.iter().cloned().collect();
             if let Err(error) = consumer.pause(&partitions) {
@@ -322,6 +332,7 @@ impl Worker {
         }
         self.surveyed = Some(now);
         self.topics = found;
+        self.report_tables();
         self.look_again();
         let names: Vec<_> = self.topics.sources.keys().cloned().collect();
         if names != self.subscribed && !names.is_empty() {
@@ -371,7 +382,7 @@ impl Worker {
             self.shared.clock.sleep(Duration::from_millis(1));
             return Ok(());
         }
-        let Self { consumer, tasks, sink, shared, events, .. } = self;
+        let Self { consumer, tasks, sink, shared, events, freshness, .. } = self;
         let Some(consumer) = consumer else { return Ok(()) };
         let application = &shared.topology.application;
         let (mut outcome, mut said) = (Ok(()), None);
@@ -382,6 +393,7 @@ impl Worker {
             }
             if tp.partition != record.partition || *tp.topic != *record.topic {
                 tp = TopicPartition::new(record.topic, record.partition);
+                freshness.partitions.get(&tp).into_iter().for_each(PartitionFreshness::read);
             }
             let Some(task) = tasks.get_mut(&tp) else { return };
             if task.held.is_some() || record.offset < task.position {
@@ -453,6 +465,10 @@ impl Worker {
                     self.metrics.rows(&table, &job.batch.times().collect::<Vec<_>>(), wall * 1000);
                     task.done = Some((Planned::closed(planned.plan), now));
                     task.taken_again(now);
+                    if let Some(freshness) = self.freshness.partitions.get(&job.tp) {
+                        freshness.arrived(&job.batch.arrived());
+                    }
+                    self.report_waiting(&job.tp);
                 }
                 Outcome::Late => task.planned = Some(planned.back(job.batch, now, Duration::ZERO)),
                 Outcome::Failed(trouble) => {
@@ -484,6 +500,11 @@ impl Worker {
                 if let Err(error) = self.consumer()?.take(&partitions) {
                     tracing::warn!(sink = self.sink.name, %error, "an assignment was overtaken");
                     return Ok(());
+                }
+                for tp in &partitions {
+                    let table = self.sink.table_for(&tp.topic).unwrap_or_default();
+                    let freshness = self.freshness.sink.partition(&table, &tp.topic, tp.partition);
+                    self.freshness.partitions.insert(tp.clone(), freshness);
                 }
                 self.assigned.extend(partitions);
                 Ok(())
@@ -538,6 +559,7 @@ impl Worker {
             self.tasks.remove(tp);
             self.assigned.remove(tp);
             self.lags.remove(tp);
+            self.freshness.partitions.remove(tp);
         }
         self.seek_wanted = true;
         if let Err(error) = self.consumer()?.release(&partitions) {
@@ -601,6 +623,7 @@ impl Worker {
         self.shared.health.set_worker(self.index, WorkerHealth::Stopping, now);
         self.stop_opening();
         self.tasks.clear();
+        self.freshness.partitions.clear();
         if let Some(mut consumer) = self.consumer.take() {
             for event in self.events.drain(..) {
                 if let Event::Revoked { partitions, .. } = event
@@ -623,49 +646,6 @@ impl Worker {
             tracing::debug!(%error, "the open transaction is left to its timeout");
         }
         self.close();
-    }
-
-    fn report(&mut self, now: Instant) {
-        self.shared.health.beat(self.index, now);
-        if self.reported.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1)) {
-            return;
-        }
-        self.reported = Some(now);
-        self.report_lags();
-        self.metrics.held(self.tasks.values().filter(|task| task.held.is_some()).count());
-        let held = self.tasks.values().find_map(|task| task.held.as_ref().map(|held| held.why.clone()));
-        let failing = self.tasks.values().any(|task| task.planned.as_ref().is_some_and(|planned| planned.failures > 0));
-        if self.shared.stopping() || self.pause.is_some() || failing {
-            return;
-        }
-        let connected = self.consumer.as_ref().is_some_and(|consumer| consumer.connected());
-        let (running, waiting) = (self.tasks.len(), self.waiting().len());
-        let health = match (self.joined, connected, held) {
-            (_, _, Some(why)) => WorkerHealth::waiting(why),
-            (true, true, None) => WorkerHealth::Assigned { running, restoring: 0, waiting, records_left: 0 },
-            (true, false, None) => WorkerHealth::waiting("a broker: none is connected"),
-            (false, _, None) => WorkerHealth::waiting("an assignment"),
-        };
-        self.shared.health.set_worker(self.index, health, now);
-    }
-
-    fn report_lags(&mut self) {
-        let Some(consumer) = &self.consumer else { return };
-        let wall = self.shared.clock.wall_ms();
-        let positions = consumer.positions();
-        for task in self.tasks.values() {
-            let metrics = self
-                .lags
-                .entry(task.tp.clone())
-                .or_insert_with(|| self.shared.metrics.partition(&task.tp.topic, task.tp.partition));
-            if let Some(bounds) = consumer.heard(&task.tp) {
-                let idle = task.planned.is_none() && task.committed == task.position;
-                let beyond = positions.get(&task.tp).filter(|_| idle).copied().unwrap_or(0);
-                let records = (bounds.end - task.written().max(beyond).max(bounds.start)).max(0) as u64;
-                let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
-                metrics.lag(records, if records == 0 { Some(0.0) } else { age });
-            }
-        }
     }
 }
 

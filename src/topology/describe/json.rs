@@ -18,6 +18,22 @@ struct Described<'a> {
     threads: usize,
     streams: Vec<DescribedStream<'a>>,
     sinks: Vec<DescribedSink<'a>>,
+    redis: Option<Redis<'a>>,
+    postgres: Option<Slots<'a>>,
+}
+
+#[derive(Serialize)]
+struct Redis<'a> {
+    url: &'a str,
+    key: &'a str,
+}
+
+/// Its address may hold a password.
+#[derive(Serialize)]
+struct Slots<'a> {
+    database: String,
+    slots: &'a [String],
+    interval_ms: u128,
 }
 
 #[derive(Serialize)]
@@ -27,8 +43,15 @@ struct DescribedSink<'a> {
     group: String,
     plans_topic: String,
     clickhouse: ClickHouse<'a>,
+    tenant: Option<Tenant<'a>>,
     on_error: &'static str,
     dead_letter_topic: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Tenant<'a> {
+    column: Option<&'a str>,
+    tables: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +138,12 @@ pub(super) fn render(topology: &Topology) -> String {
         threads: topology.threads,
         streams: topology.streams.iter().map(|stream| of_stream(topology, stream)).collect(),
         sinks: topology.sinks.iter().map(|sink| of_sink(topology, sink)).collect(),
+        redis: topology.redis.as_ref().map(|redis| Redis { url: &redis.url, key: &redis.key }),
+        postgres: topology.slots.as_ref().map(|config| Slots {
+            database: config.name(),
+            slots: &config.slots,
+            interval_ms: config.interval.as_millis(),
+        }),
     };
     // Maps with string keys and plain values: nothing that serde_json refuses.
     serde_json::to_string_pretty(&described).unwrap_or_default() + "\n"
@@ -179,6 +208,7 @@ fn of_sink<'a>(topology: &Topology, sink: &'a Sink) -> DescribedSink<'a> {
             batch_timeout_ms: clickhouse.batch.timeout.as_millis(),
             dedup_window: clickhouse.dedup_window,
         },
+        tenant: sink.tenant.as_ref().map(|tenant| Tenant { column: tenant.column.as_deref(), tables: &tenant.tables }),
         on_error: on_error(&sink.on_error).0,
         dead_letter_topic: on_error(&sink.on_error).1,
     }

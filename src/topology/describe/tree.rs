@@ -7,7 +7,7 @@ use crate::operators::dedup::{MissingPosition, OnRegression};
 use crate::operators::filter::Mode;
 use crate::operators::mask::{Rules, TableConfig, Unlisted};
 use crate::topology::units::show;
-use crate::topology::{OnError, Sink, Source, Stream, Target, Topology};
+use crate::topology::{OnError, Sink, Source, Stream, Target, Tenant, Topology};
 
 struct Branch {
     text: String,
@@ -27,7 +27,20 @@ pub(super) fn render(topology: &Topology) -> String {
     }
     let _ = writeln!(out, "{} ({counts})", topology.application);
     let streams = topology.streams.iter().map(|stream| of_stream(topology, stream));
-    let branches: Vec<_> = streams.chain(topology.sinks.iter().map(|sink| of_sink(topology, sink))).collect();
+    let mut branches: Vec<_> = streams.chain(topology.sinks.iter().map(|sink| of_sink(topology, sink))).collect();
+    if let Some(redis) = &topology.redis {
+        let below = vec![leaf(format!("to        {} at {}", redis.key, redis.url))];
+        branches.push(Branch { text: "as of when each tenant's rows are".into(), below });
+    }
+    if let Some(config) = &topology.slots {
+        let slots = if config.slots.is_empty() { "all".to_owned() } else { config.slots.join(", ") };
+        let below = vec![
+            leaf(format!("slots     {slots}")),
+            leaf(format!("of        {}", config.name())),
+            leaf(format!("every     {}", show(config.interval))),
+        ];
+        branches.push(Branch { text: "replication slots".into(), below });
+    }
     grow(&mut out, &branches, "");
     out
 }
@@ -64,7 +77,7 @@ fn of_stream(topology: &Topology, stream: &Stream) -> Branch {
 
 fn of_sink(topology: &Topology, sink: &Sink) -> Branch {
     let batch = sink.clickhouse.batch;
-    let below = vec![
+    let mut below = vec![
         from(&sink.source),
         leaf(format!("group     {}", topology.sink_group(&sink.name))),
         leaf(format!("plans     {}", topology.plans(&sink.name))),
@@ -72,6 +85,11 @@ fn of_sink(topology: &Topology, sink: &Sink) -> Branch {
         leaf(format!("batch     {} rows, {} bytes or {}", batch.rows, batch.bytes, show(batch.timeout))),
         on_error(&sink.on_error),
     ];
+    if let Some(Tenant { column, tables }) = &sink.tenant {
+        let others = tables.iter().map(|(table, column)| format!("{column} of {table}"));
+        let columns: Vec<String> = column.iter().cloned().chain(others).collect();
+        below.insert(below.len() - 1, leaf(format!("tenant    {}", columns.join(", "))));
+    }
     Branch { text: sink.name.clone(), below }
 }
 

@@ -391,6 +391,31 @@ pub(super) static ALL: &[Explanation] = &[
         ],
     ),
     warning(
+        "masked-tenant",
+        "a tenant that is not named by its column",
+        [
+            "A sink's `tenant` is a column of the rows as they leave, and a stream that writes them drops it or puts something \
+             else in its place.",
+            "A column that is dropped names nobody; one that is masked names tenants by what its rule leaves.",
+            "Give the column `passthrough` if it is no personal value, or name another one.",
+            "secrets: { pii: '${PII}' }\nstreams:\n  s: { from: a, steps: [dedup, { mask: { unlisted: drop, fields: { tenant: hmac } } }], to: b }\n\
+             sinks:\n  c: { from: b, tenant: tenant, clickhouse: { url: 'http://h', table: t } }\n",
+            "streams:\n  s: { from: a, steps: [dedup, { mask: { unlisted: drop, fields: { tenant: passthrough } } }], to: b }\n\
+             sinks:\n  c: { from: b, tenant: tenant, clickhouse: { url: 'http://h', table: t } }\n",
+        ],
+    ),
+    warning(
+        "no-tenant",
+        "a Redis that is told nothing",
+        [
+            "The topology has `redis`, and no sink has a `tenant`.",
+            "Nothing is written to Redis.",
+            "Name the column of a sink's rows that says whose they are, `tenant: COLUMN`, or take `redis` out.",
+            "redis: { url: 'redis://h' }\nsinks:\n  c: { from: b, clickhouse: { url: 'http://h', table: t } }\n",
+            "redis: { url: 'redis://h' }\nsinks:\n  c: { from: b, tenant: tenant, clickhouse: { url: 'http://h', table: t } }\n",
+        ],
+    ),
+    warning(
         "one-table",
         "several topics and one table",
         [

@@ -42,7 +42,7 @@ section! { TOPOLOGY, "topology", "A whole file", {
         default = "false";
     "threads": Form::Number { least: 1, most: 64 }, "workers, each with a consumer and a producer", default = "1";
     "state": Form::Section(&STATE), "where stores and the instance's name lie", default = "{ path: state }";
-    "http": Form::Section(&HTTP), "/metrics, /healthz and /readyz; nothing listens without it",
+    "http": Form::Section(&HTTP), "/metrics, /healthz, /readyz and /freshness; nothing listens without it",
         example = "{ listen: 127.0.0.1:9464 }";
     "secrets": Form::Named("SECRET", &Form::Either(&[Form::Text, Form::Section(&KEYRING)])),
         "by name, never printed; at least 16 bytes, taken from outside: `${NAME}` or `${file:PATH}`",
@@ -51,6 +51,32 @@ section! { TOPOLOGY, "topology", "A whole file", {
     "streams": Form::Named("STREAM", &Form::Section(&STREAM)),
         "what is read, done and written, by name; needed unless there are `sinks`";
     "sinks": Form::Named("SINK", &Form::Section(&SINK)), "which rows go into which tables of other systems, by name";
+    "redis": Form::Section(&REDIS), "where it is written as of when each tenant's rows are in the tables of sinks";
+    "postgres": Form::Section(&POSTGRES), "a database whose replication slots are watched";
+]}
+
+section! { REDIS, "redis", "Redis or Valkey: of each tenant, when the newest change that is in the tables was committed in the source, \
+     as `2026-11-21T07:55:28.742637Z`. A value never falls, whoever writes it. It is written after the rows are in, beside the \
+     work: while Redis is away nothing waits for it, and the last value of each tenant is written when it is back", {
+    example: "redis: { url: 'redis://localhost:6379', password: '${REDIS_PASSWORD}' }\n",
+}, [
+    "url": Form::Text, "the server; `rediss://` is TLS, a number behind the port the database", required = true,
+        example = "redis://localhost:6379";
+    "user": Form::Text, "as whom", example = "highwater";
+    "password": Form::Text, "taken from outside: `${NAME}` or `${file:PATH}`", example = "'${REDIS_PASSWORD}'";
+    "key": Form::Text, "the key of a tenant", default = "cdc:last_sync:{tenant}";
+]}
+
+section! { POSTGRES, "postgres", "What Postgres says of its replication slots, as metrics: any role that may log in can ask. While it does \
+     not answer, nothing is said of slots and `highwater_pg_up` is 0", {
+    example: "postgres: { url: '${DATABASE_URL}', slots: [brew_slot] }\n",
+}, [
+    "url": Form::Text, "the database, on the server that the connector reads; without TLS", required = true,
+        example = "'postgres://highwater@localhost:5432/brew'";
+    "password": Form::Text, "where the address has none; taken from outside: `${NAME}` or `${file:PATH}`",
+        example = "'${POSTGRES_PASSWORD}'";
+    "slots": Form::List(&Form::Text), "the slots that must be there; without it, those that there are", example = "[brew_slot]";
+    "interval": Form::Duration, "how often it is asked, at least 1s", default = "10s";
 ]}
 
 section! { EMBEDDED, "embedded", "The log in this process, instead of Kafka", {
@@ -69,7 +95,7 @@ section! { STATE, "state", "What an instance keeps on disk; each instance needs 
     "memory": Form::Size, "block cache and memtables of all stores together, at least 8MiB", default = "128MiB";
 ]}
 
-section! { HTTP, "http", "The HTTP server", { short: Some("listen"), example: "http: { listen: 127.0.0.1:9464 }\n" }, [
+section! { HTTP, "http", "The HTTP server. `/freshness` says as of when the tables of sinks are, [and what that means](guarantees.md#as-of-when-rows-are)", { short: Some("listen"), example: "http: { listen: 127.0.0.1:9464 }\n" }, [
     "listen": Form::Address, "address and port", required = true, example = "127.0.0.1:9464";
 ]}
 
@@ -112,6 +138,8 @@ section! { SINK, "sink", "Rows of topics into tables, exactly once; a consumer g
         "the topics that are read; a single value is a topic, or a pattern where it cannot be one", required = true,
         example = "'brew\\.analytics\\.(?<table>.+)'";
     "clickhouse": Form::Section(&CLICKHOUSE), "the server and its tables", required = true;
+    "tenant": Form::Section(&TENANT),
+        "the column of the rows, as they leave, that says whose each is: `/freshness` and Redis tell as of when each tenant's rows are";
     "on_error": ON_ERROR_FORM, "what happens to a record that is no row of its table",
         default = "that of `defaults`, else fail";
 ]}
@@ -136,6 +164,14 @@ section! { CLICKHOUSE, "clickhouse", "Where a sink writes", {
         Word("ignore", "the column is left out"),
         Word("add", "the column is added to the table, Nullable"),
     ]), "what happens to a column of the rows that the table does not have", default = "wait";
+]}
+
+section! { TENANT, "tenant", "Whose rows are. What the column holds is shown by `/freshness` and stands in Redis' keys: it must be \
+     no personal value", {
+    short: Some("column"), example: "tenant: { column: tenant_id, tables: { tenants: id } }\n",
+}, [
+    "column": Form::Text, "the column, in the rows of every table that has it", example = "tenant_id";
+    "tables": Form::Named("TABLE", &Form::Text), "another column for some tables", example = "{ tenants: id }";
 ]}
 
 section! { BATCH, "batch", "Rows of one insert; whichever comes first", {
