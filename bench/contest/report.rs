@@ -39,10 +39,10 @@ const HEAD: &str = "\
 
 Figures of `make bench`, written by it. The same job by every contestant on the same preloaded topic: Debezium changes of about
 1 kB, 5 % of them stale replays, 2 % deletes with tombstones, lz4; masked (two columns hashed, one shortened, two dropped),
-deduplicated by the last position of each key, exactly once in a transaction every 100 ms. Contestants take turns; a figure is the
+deduplicated by the last position of each key, exactly once in a transaction every 100 ms (Highwater's last longer with a backlog, which is its default). Contestants take turns; a figure is the
 median of its rounds. In every run the rows are read back and compared with those that the generator made: their number, and a
 digest over the rows of each key in their order. A run during which other processes took more than 6 % of the machine is
-void and repeated. The broker runs on the same machine. CPU is user and system time as the kernel counts it.
+void and repeated. [Where the time goes](performance.md) is another page. The broker runs on the same machine. CPU is user and system time as the kernel counts it.
 ";
 
 /// Puts a section in its place.
