@@ -79,7 +79,9 @@ impl SinkMetrics {
     /// Rows are in the table, with the times of their commits in the source, in microseconds since 1970.
     pub fn rows(&mut self, table: &str, committed: &[i64], now_us: i64) {
         let known = committed.iter().copied().filter(|at| *at > 0);
-        known.clone().for_each(|at| self.series.end_to_end.observe((now_us - at).max(0) as f64 / 1e6));
+        let local = self.series.end_to_end.local();
+        known.clone().for_each(|at| local.observe((now_us - at).max(0) as f64 / 1e6));
+        local.flush();
         let of_table = self.table(table);
         of_table.rows.inc_by(committed.len() as u64);
         if let Some(newest) = known.max() {
