@@ -16,19 +16,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(super) fn read_redis(reader: &mut Reader<'_>, top: Fields<'_>, sinks: &[Sink]) -> Option<redis::Config> {
     let section = top.get("redis").filter(|_| reader.mode != Mode::Test)?;
     let fields = reader.fields(&section.value, section.key_span, "`redis`", language::REDIS.names)?;
-    let url = fields.require(reader, "url", "for example `url: redis://localhost:6379`");
-    // No message repeats one that is wrong: it may hold a password.
-    let url = url.and_then(|entry| {
-        let text = reader.text(&entry.value, entry.key_span, "`url`")?;
-        match redis::check_url(text.text.trim()) {
-            Ok(()) => Some(text.text.trim().to_owned()),
-            Err(_) if text.placeholder => Some(text.text),
-            Err(label) => {
-                reader.error("bad-value", text.span, "`url` is no address of a Redis", label);
-                None
-            }
-        }
-    });
+    let check = |url: &str| redis::check_url(url).map(|()| false);
+    let url = read_url(reader, fields, "for example `url: redis://localhost:6379`", "a Redis", check);
     let user = fields.get("user").and_then(|entry| reader.text(&entry.value, entry.key_span, "`user`"));
     let password = read_password(reader, fields);
     let key = match fields.get("key") {
@@ -50,24 +39,8 @@ pub(super) fn read_redis(reader: &mut Reader<'_>, top: Fields<'_>, sinks: &[Sink
 pub(super) fn read_postgres(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<postgres::slots::Config> {
     let section = top.get("postgres").filter(|_| reader.mode != Mode::Test)?;
     let fields = reader.fields(&section.value, section.key_span, "`postgres`", language::POSTGRES.names)?;
-    let url = fields.require(reader, "url", "for example `url: ${DATABASE_URL}`");
-    let url = url.and_then(|entry| {
-        let text = reader.text(&entry.value, entry.key_span, "`url`")?;
-        match postgres::check_url(text.text.trim()) {
-            Ok(has_password) => {
-                if has_password && text.literal {
-                    let label = "take it from outside: `url: ${DATABASE_URL}`, or `password: ${NAME}`";
-                    reader.warn("literal-secret", text.span, "a password stands in the file itself", label);
-                }
-                Some(text.text.trim().to_owned())
-            }
-            Err(_) if text.placeholder => Some(text.text),
-            Err(label) => {
-                reader.error("bad-value", text.span, "`url` is no address of a database", label);
-                None
-            }
-        }
-    });
+    let example = "for example `url: ${DATABASE_URL}`";
+    let url = read_url(reader, fields, example, "a database", postgres::check_url);
     let password = read_password(reader, fields);
     let slots = fields.get("slots").and_then(|entry| {
         let items = reader.seq(&entry.value, entry.key_span, "`slots`")?;
@@ -83,6 +56,33 @@ pub(super) fn read_postgres(reader: &mut Reader<'_>, top: Fields<'_>) -> Option<
     };
     let interval = interval.unwrap_or(INTERVAL);
     Some(postgres::slots::Config { url: Secret::new(url?), password, slots: slots.unwrap_or_default(), interval })
+}
+
+/// The address of a system; `check` tells whether a password stands in it. No message repeats one that is wrong: it may hold a
+/// password.
+fn read_url(
+    reader: &mut Reader<'_>,
+    fields: Fields<'_>,
+    example: &str,
+    system: &str,
+    check: impl Fn(&str) -> Result<bool, String>,
+) -> Option<String> {
+    let entry = fields.require(reader, "url", example)?;
+    let text = reader.text(&entry.value, entry.key_span, "`url`")?;
+    match check(text.text.trim()) {
+        Ok(has_password) => {
+            if has_password && text.literal {
+                let label = "take it from outside: `url: ${DATABASE_URL}`, or `password: ${NAME}`";
+                reader.warn("literal-secret", text.span, "a password stands in the file itself", label);
+            }
+            Some(text.text.trim().to_owned())
+        }
+        Err(_) if text.placeholder => Some(text.text),
+        Err(label) => {
+            reader.error("bad-value", text.span, format!("`url` is no address of {system}"), label);
+            None
+        }
+    }
 }
 
 fn read_password(reader: &mut Reader<'_>, fields: Fields<'_>) -> Option<Secret> {
