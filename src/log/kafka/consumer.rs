@@ -20,6 +20,8 @@ use crate::record::Record;
 
 /// How long a clean stop waits for the coordinator.
 const LEAVING: Duration = Duration::from_secs(10);
+/// A leader that is there answers sooner.
+const ROUSED: Duration = Duration::from_millis(100);
 
 pub struct KafkaConsumer {
     // Before the consumer: fields drop in this order, and the queue needs the client.
@@ -67,6 +69,15 @@ impl KafkaConsumer {
                 }
                 Err(error) => self.consumer.context().push(Event::Notice(error.to_string())),
             }
+        }
+    }
+
+    /// A leader whose partitions are all paused is left alone for up to a second, and a resume does not rouse the thread that
+    /// talks to it; a request to it does. What it answers does not matter.
+    fn wake(&self, tps: &[TopicPartition]) {
+        let asked = list(tps, Some(Offset::End)).map(|list| self.consumer.offsets_for_times(list, ROUSED));
+        if let Ok(Err(error)) = asked {
+            tracing::debug!(%error, "a partition that was resumed may stand for a second");
         }
     }
 }
@@ -131,7 +142,9 @@ impl GroupConsumer for KafkaConsumer {
         for element in sought.elements() {
             element.error().map_err(|e| LogError::Retry(format!("seek {tp}: {e}")))?;
         }
-        self.consumer.resume(&list(tps, None)?).map_err(|e| reaction("resume a partition", &e))
+        self.consumer.resume(&list(tps, None)?).map_err(|e| reaction("resume a partition", &e))?;
+        self.wake(tps);
+        Ok(())
     }
 
     fn committed(&mut self, tps: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {

@@ -65,6 +65,23 @@ impl KafkaProducer {
         self.producer.client().native_ptr()
     }
 
+    /// Waits for a broker. Without one at hand the client looks for its coordinator again only half a second later.
+    fn reach(&self, wait: Duration) -> Result<()> {
+        let mut metadata = std::ptr::null();
+        // SAFETY: the client is alive; what it gives is released here. No topic is asked about.
+        let code = unsafe {
+            let code = sys::rd_kafka_metadata(self.native(), 0, std::ptr::null_mut(), &mut metadata, millis(wait));
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            code
+        };
+        match code {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(reaction("reach a broker", &KafkaError::Global(code.into()))),
+        }
+    }
+
     fn slot(&mut self, topic: &str, partition: i32) -> usize {
         match &self.last {
             Some((tp, slot)) if tp.partition == partition && &*tp.topic == topic => *slot,
@@ -175,6 +192,7 @@ fn millis(wait: Duration) -> i32 {
 
 impl Producer for KafkaProducer {
     fn init(&mut self, wait: Duration) -> Result<()> {
+        self.reach(wait)?;
         // SAFETY: the client is alive.
         let error = unsafe { sys::rd_kafka_init_transactions(self.native(), millis(wait)) };
         // SAFETY: as above.
