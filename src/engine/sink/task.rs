@@ -164,7 +164,9 @@ impl Task {
 
     fn row(&mut self, record: &Record<'_>, row: &str, sink: &Sink, application: &str, now: Instant) -> Result<Taken> {
         let committed = committed(record);
-        match self.filling(record.offset, now).push(record.offset, row, committed) {
+        // One that waits for its table begins no batch, which would be sealed empty.
+        let pushed = self.filling.as_mut().map_or(Err(Misfit::Layout), |b| b.push(record.offset, row, committed));
+        match pushed {
             Ok(()) => return Ok(Taken::Done),
             Err(Misfit::Bad(bad)) => {
                 return self.bad(record.offset, &bad, sink, application, now).map(|()| Taken::Done);

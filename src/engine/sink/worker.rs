@@ -461,6 +461,8 @@ impl Worker {
             match outcome {
                 Outcome::Done => {
                     let wall = self.shared.clock.wall_ms();
+                    tracing::debug!(sink = self.sink.name, table, source = %job.tp, rows = job.batch.rows(),
+                        took_ms = took.as_millis(), "inserted");
                     self.metrics.insert(&table, InsertOutcome::Done, took);
                     self.metrics.rows(&table, &job.batch.times().collect::<Vec<_>>(), wall * 1000);
                     task.done = Some((Planned::closed(planned.plan), now));
