@@ -17,6 +17,7 @@ mod support;
 mod chance;
 mod disk;
 mod gate;
+mod linger;
 mod plan;
 mod process;
 mod shadow;

@@ -17,7 +17,7 @@ use highwater::topology::Topology;
 
 use crate::chance::Chance;
 use crate::disk::{Disk, Mounted};
-use crate::standing::{Came, Standing};
+use crate::standing::{self, Came, Standing};
 use crate::time::ProcessClock;
 use crate::wire::{Armed, FaultyLog, Line, Net};
 
@@ -47,8 +47,15 @@ pub struct Life {
 pub enum Slot {
     Between(Box<Worker>),
     /// It stands still within a step.
-    Within(Standing),
+    Within(Standing<Worker>),
     Ended,
+}
+
+impl standing::Worker for Worker {
+    type Status = Status;
+    fn step(&mut self) -> Result<Status, LogError> {
+        Worker::step(self)
+    }
 }
 
 /// What a step of a process came to.

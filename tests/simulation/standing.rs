@@ -7,28 +7,34 @@ use std::any::Any;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use highwater::engine::worker::{Status, Worker};
 use highwater::log::LogError;
 
 use crate::gate::{Gate, Turn};
 
-type Outcome = Result<(Box<Worker>, Result<Status, LogError>), Box<dyn Any + Send>>;
+/// Of a stream or of a sink.
+pub trait Worker: Send + 'static {
+    type Status: Send;
+    fn step(&mut self) -> Result<Self::Status, LogError>;
+}
+
+type Stepped<W> = Result<<W as Worker>::Status, LogError>;
+type Outcome<W> = Result<(Box<W>, Stepped<W>), Box<dyn Any + Send>>;
 
 /// A step that is under way.
-pub struct Standing {
+pub struct Standing<W: Worker> {
     gate: Arc<Gate>,
-    thread: Option<JoinHandle<Outcome>>,
+    thread: Option<JoinHandle<Outcome<W>>>,
 }
 
 /// How far a step came.
-pub enum Came {
-    Over(Box<Worker>, Result<Status, LogError>),
-    Stands(Standing, i64),
+pub enum Came<W: Worker> {
+    Over(Box<W>, Stepped<W>),
+    Stands(Standing<W>, i64),
 }
 
-impl Standing {
+impl<W: Worker> Standing<W> {
     /// Begins a step; `lend` is told where it can stand still.
-    pub fn begin(mut worker: Box<Worker>, lend: impl FnOnce(Arc<Gate>)) -> Came {
+    pub fn begin(mut worker: Box<W>, lend: impl FnOnce(Arc<Gate>)) -> Came<W> {
         let gate = Gate::new();
         lend(gate.clone());
         let passed = gate.clone();
@@ -44,12 +50,12 @@ impl Standing {
     }
 
     /// It wakes up.
-    pub fn go_on(self) -> Came {
+    pub fn go_on(self) -> Came<W> {
         self.gate.pass(Turn::Step);
         self.until_it_stands()
     }
 
-    fn until_it_stands(mut self) -> Came {
+    fn until_it_stands(mut self) -> Came<W> {
         if let Some(ms) = self.gate.wait() {
             return Came::Stands(self, ms);
         }
@@ -62,7 +68,7 @@ impl Standing {
 }
 
 /// Of a process that died while it stood still: whatever it asks for now fails.
-impl Drop for Standing {
+impl<W: Worker> Drop for Standing<W> {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             loop {

@@ -15,6 +15,7 @@ use highwater::record::Record;
 
 use crate::chance::Chance;
 use crate::gate::Gate;
+use crate::linger::Queue;
 use crate::time::Time;
 
 /// Where something may go wrong.
@@ -368,6 +369,8 @@ impl Log for FaultyLog {
             doubtful: false,
             open: false,
             full: 0,
+            lingers: self.0.net.below(2) == 0,
+            queue: Queue::default(),
         }))
     }
 
@@ -621,6 +624,9 @@ struct FaultyProducer {
     doubtful: bool,
     open: bool,
     full: u32,
+    /// What is sent is written when the transaction is to be committed.
+    lingers: bool,
+    queue: Queue,
 }
 
 impl FaultyProducer {
@@ -671,6 +677,10 @@ impl FaultyProducer {
             self.opened(false);
             net.tell(|| format!("{}: {name}: done, doubtfully", self.line.name));
             return Ok(Ended::DoneDoubtfully);
+        }
+        match commit {
+            true => self.queue.write(self.inner.lock().expect("one thread").as_mut())?,
+            false => self.queue.forget(),
         }
         let moment = self.line.moment(call)?;
         match moment {
@@ -728,6 +738,7 @@ impl Producer for FaultyProducer {
         let moment = self.line.moment(Call::Begin)?;
         self.inner.lock().expect("one thread").begin()?;
         (self.failed, self.doubtful, self.pending) = (None, false, None);
+        self.queue.forget();
         self.opened(true);
         self.line.after(Call::Begin, moment)
     }
@@ -753,7 +764,13 @@ impl Producer for FaultyProducer {
             }
             Moment::Well | Moment::CrashAfter | Moment::StandsAfter(_) => {}
         }
-        let sent = self.inner.lock().expect("one thread").send(record)?;
+        let sent = match self.lingers {
+            true => {
+                self.queue.keep(record);
+                Sent::Queued
+            }
+            false => self.inner.lock().expect("one thread").send(record)?,
+        };
         self.line.after(Call::Send, moment)?;
         Ok(sent)
     }

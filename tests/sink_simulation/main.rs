@@ -14,13 +14,16 @@ mod support;
 
 #[path = "../simulation/chance.rs"]
 mod chance;
-#[allow(dead_code)]
 #[path = "../simulation/gate.rs"]
 mod gate;
+#[path = "../simulation/linger.rs"]
+mod linger;
 mod plan;
 mod server;
 #[path = "../simulation/shadow.rs"]
 mod shadow;
+#[path = "../simulation/standing.rs"]
+mod standing;
 mod threads;
 #[path = "../simulation/time.rs"]
 mod time;

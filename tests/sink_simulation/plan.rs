@@ -17,6 +17,12 @@ pub enum What {
     KillTwice(usize, Armed),
     /// A request of it to the log goes wrong, or it dies of one.
     Arm(usize, Armed),
+    /// It dies at its next commit, whose request arrives so many steps later, while its heirs stand still for so many
+    /// milliseconds before they ask for its offsets.
+    DiesAtACommit(usize, u32, u32),
+    /// It stands still in the middle of its next transaction, just until the group has missed it, commits it all the same,
+    /// and may die of that; its heirs stand still before they ask for its offsets.
+    StandsInATransaction(usize, Wrong, bool),
     /// It stands still, its threads that insert as well, for so many milliseconds.
     Stall(usize, u64),
     Terminate(usize),
@@ -104,8 +110,16 @@ impl Plan {
 
 fn what(chance: &mut Chance) -> What {
     let process = [0, 0, 1, 2][chance.index(4)];
-    match chance.below(43) {
-        40..=42 => What::KillTwice(process, armed(chance)),
+    match chance.below(49) {
+        43..=45 => {
+            What::DiesAtACommit(process, chance.between(1, 300) as u32, [200, 1_000, 2_500, 5_000][chance.index(4)])
+        }
+        46..=48 => {
+            let ms = chance.between(3_001, 3_400) as u32;
+            let wrong = if chance.one_in(3) { Wrong::StandsBefore(ms) } else { Wrong::StandsAfter(ms) };
+            What::StandsInATransaction(process, wrong, chance.one_in(2))
+        }
+        40..=42 => What::KillTwice(process, early(chance)),
         0..=3 => What::Kill(process),
         4..=13 => What::Arm(process, armed(chance)),
         14..=16 => What::Stall(process, [300, 2_000, 4_000, 7_000, 20_000][chance.index(5)]),
@@ -130,6 +144,12 @@ fn what(chance: &mut Chance) -> What {
     }
 }
 
+/// Where a process comes up.
+fn early(chance: &mut Chance) -> Armed {
+    let call = [Call::Init, Call::Committed, Call::Committed, Call::Admin, Call::Admin, Call::Read, Call::Poll];
+    Armed { call: call[chance.index(call.len())], skip: chance.below(2) as u32, wrong: wrong(chance) }
+}
+
 fn armed(chance: &mut Chance) -> Armed {
     let call = match chance.below(14) {
         0..=2 => Call::Commit,
@@ -143,8 +163,15 @@ fn armed(chance: &mut Chance) -> Armed {
         11 => Call::Read,
         _ => Call::Poll,
     };
+    let skip = chance.below(4) as u32;
+    let wrong = if call == Call::Begin { Wrong::CrashAfter } else { wrong(chance) };
+    Armed { call, skip, wrong }
+}
+
+fn wrong(chance: &mut Chance) -> Wrong {
     let times = chance.between(1, 4) as u32;
-    let wrong = match chance.below(9) {
+    let stands = [200, 3_500, 7_000, 20_000][chance.index(4)];
+    match chance.below(12) {
         0 => Wrong::CrashBefore,
         1 => Wrong::CrashAfter,
         2 | 3 => Wrong::AnswerLost,
@@ -152,8 +179,8 @@ fn armed(chance: &mut Chance) -> Armed {
         5 => Wrong::Late(chance.between(1, 60) as u32),
         6 => Wrong::Pending(times),
         7 => Wrong::Refused,
+        8 | 9 => Wrong::StandsBefore(stands),
+        10 => Wrong::StandsAfter(stands),
         _ => Wrong::Full(times),
-    };
-    let wrong = if call == Call::Begin { Wrong::CrashAfter } else { wrong };
-    Armed { call, skip: chance.below(4) as u32, wrong }
+    }
 }

@@ -11,7 +11,7 @@ use highwater::engine::instance::known;
 use highwater::engine::shared::Shared;
 use highwater::engine::sink::worker::{Parts, Status, Worker};
 use highwater::log::embedded::{EmbeddedLog, Time as LogTime};
-use highwater::log::{Appender, Client, GroupConsumer, Log, Outgoing, Producer, TopicPartition};
+use highwater::log::{Appender, Client, GroupConsumer, Log, LogError, Outgoing, Producer, TopicPartition};
 use highwater::store::{Database, StoreError, database};
 use highwater::telemetry::{Health, Metrics};
 use highwater::topology::{Mode, Topology};
@@ -20,9 +20,10 @@ use crate::chance::Chance;
 use crate::plan::{Plan, What};
 use crate::server::Model;
 use crate::shadow::Shadow;
+use crate::standing::{self, Came, Standing};
 use crate::threads::Threads;
 use crate::time::{ProcessClock, Time};
-use crate::wire::{Armed, FaultyLog, Line, Net};
+use crate::wire::{Armed, Call, FaultyLog, Line, Net, Wrong};
 
 const SOURCE: &str = "rows";
 const DEAD: &str = "dead";
@@ -60,9 +61,23 @@ struct Life {
     line: Arc<Line>,
     shared: Arc<Shared>,
     clock: Arc<ProcessClock>,
-    worker: Worker,
+    worker: Slot,
     threads: Threads,
     stalled_until: i64,
+}
+
+enum Slot {
+    Between(Box<Worker>),
+    /// It stands still within a step.
+    Within(Standing<Worker>),
+    Gone,
+}
+
+impl standing::Worker for Worker {
+    type Status = Status;
+    fn step(&mut self) -> Result<Status, LogError> {
+        Worker::step(self)
+    }
 }
 
 struct World<'p> {
@@ -241,13 +256,35 @@ impl<'p> World<'p> {
 
     fn step_one(&mut self, index: usize, step: u32) -> Checked {
         let Some(life) = &mut self.processes[index].life else { return Ok(()) };
-        let stepped = life.worker.step();
+        let came = match std::mem::replace(&mut life.worker, Slot::Gone) {
+            Slot::Gone => return Ok(()),
+            Slot::Within(standing) => standing.go_on(),
+            Slot::Between(worker) if life.line.may_stand_still() => {
+                Standing::begin(worker, |gate| life.line.lend(Some(gate)))
+            }
+            Slot::Between(mut worker) => {
+                let stepped = worker.step();
+                Came::Over(worker, stepped)
+            }
+        };
+        let (worker, stepped) = match came {
+            Came::Over(worker, stepped) => (worker, stepped),
+            Came::Stands(standing, ms) => {
+                life.worker = Slot::Within(standing);
+                self.stall(index, ms);
+                return Ok(());
+            }
+        };
+        life.line.lend(None);
         if life.line.is_dead() {
             self.down(index, step);
             return Ok(());
         }
         match stepped {
-            Ok(Status::Working) => Ok(()),
+            Ok(Status::Working) => {
+                life.worker = Slot::Between(worker);
+                Ok(())
+            }
             Ok(Status::Stopped) => {
                 self.down(index, step);
                 Ok(())
@@ -257,9 +294,8 @@ impl<'p> World<'p> {
                 self.net.tell(|| format!("{name} stops: {error}"));
                 let expected = self.processes[index].haunted
                     && error.to_string().contains("another process uses this instance's transactional id");
-                if let Some(life) = self.processes[index].life.take() {
-                    life.worker.give_up();
-                }
+                worker.give_up();
+                self.processes[index].life = None;
                 self.processes[index].restart_at = step + self.chance.below(60) as u32;
                 if expected { Ok(()) } else { Err(format!("{name} stopped without a reason: {error}")) }
             }
@@ -301,6 +337,7 @@ impl<'p> World<'p> {
         let worker = worker.map_err(|error| error.to_string())?;
         self.net.tell(|| format!("{name} starts"));
         let process = &mut self.processes[index];
+        let worker = Slot::Between(Box::new(worker));
         process.life = Some(Life { line, shared, clock, worker, threads, stalled_until: 0 });
         process.haunted = false;
         Ok(())
@@ -331,15 +368,36 @@ impl<'p> World<'p> {
                 }
                 return;
             }
+            What::DiesAtACommit(p, steps, ms) => {
+                for (index, process) in self.processes.iter().enumerate() {
+                    let Some(life) = &process.life else { continue };
+                    let arm = |call, wrong| life.line.arm(Armed { call, skip: 0, wrong });
+                    match index == p {
+                        true => {
+                            arm(Call::Commit, Wrong::Late(steps));
+                            arm(Call::Commit, Wrong::CrashBefore);
+                        }
+                        false => arm(Call::Committed, Wrong::StandsBefore(ms)),
+                    }
+                }
+            }
+            What::StandsInATransaction(p, wrong, dies) => {
+                let Some(life) = life(p) else { return };
+                life.line.arm(Armed { call: Call::Offsets, skip: 0, wrong });
+                if dies {
+                    life.line.arm(Armed { call: Call::Commit, skip: 0, wrong: Wrong::CrashAfter });
+                }
+                let heirs = self.processes.iter().enumerate().filter(|(index, _)| *index != p);
+                for life in heirs.filter_map(|(_, process)| process.life.as_ref()) {
+                    let wrong = Wrong::StandsBefore(SESSION_MS as u32 - 1);
+                    life.line.arm(Armed { call: Call::Committed, skip: 0, wrong });
+                }
+            }
             What::Stall(p, ms) => {
-                let Some(member) = life(p).map(|life| life.line.member(0)) else { return };
-                let until = self.time.ms() + ms as i64;
-                if let Some(life) = &mut self.processes[p].life {
-                    life.stalled_until = until;
+                if life(p).is_none() {
+                    return;
                 }
-                if let (true, Some(member)) = (ms as i64 > SESSION_MS, member) {
-                    self.log.expire_member(GROUP, &member).expect("expired");
-                }
+                self.stall(p, ms as i64);
             }
             What::Terminate(p) => {
                 let Some(life) = life(p) else { return };
@@ -388,6 +446,15 @@ impl<'p> World<'p> {
             What::Wait(ms) => self.time.advance(ms as i64),
         }
         self.net.count(kind.split('(').next().unwrap_or_default());
+    }
+
+    /// It stands still; beyond the session it is missed.
+    fn stall(&mut self, index: usize, ms: i64) {
+        let Some(life) = &mut self.processes[index].life else { return };
+        life.stalled_until = self.time.ms() + ms;
+        if let (true, Some(member)) = (ms > SESSION_MS, life.line.member(0)) {
+            self.log.expire_member(GROUP, &member).expect("expired");
+        }
     }
 
     fn release(&mut self) {
