@@ -18,8 +18,11 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn make(&self, store: &str) -> Result<()> {
-        self.with(store, |_| ())
+    fn make(&self, store: &str) -> Result<bool> {
+        let mut stores = self.0.lock().expect("no write panics");
+        let made = !stores.contains_key(store);
+        stores.entry(store.to_owned()).or_default();
+        Ok(made)
     }
 
     fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {

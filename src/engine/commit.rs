@@ -79,6 +79,12 @@ impl Worker {
         self.commit_took = now.duration_since(self.commit_begun);
         let took = now.duration_since(since);
         self.shared.metrics.transaction(Outcome::Committed, took);
+        tracing::trace!(
+            worker = self.index,
+            lasted_ms = took.as_millis(),
+            commit_ms = self.commit_took.as_millis(),
+            "committed"
+        );
         self.succeeded();
         self.cycle = Cycle::Idle;
         if ended == Ended::DoneDoubtfully {

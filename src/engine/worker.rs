@@ -49,8 +49,8 @@ pub(super) enum Slot {
 pub(super) const WAIT: Duration = Duration::from_secs(1);
 /// Records a poll hands over at most.
 const BATCH: usize = 1000;
-/// With a backlog a transaction lasts so many times as long as the last commit took, and no longer than this.
-const WORTH: u32 = 12;
+/// With a backlog there are so many times as long as the last commit took from commit to commit, and no longer than this.
+const WORTH: u32 = 13;
 const LONGEST: Duration = Duration::from_millis(500);
 /// A transaction ends before its interval when it has staged this much.
 const STAGED_BYTES: usize = 32 << 20;
@@ -236,7 +236,7 @@ impl Worker {
             return self.handle(event);
         }
         if let Cycle::Open { since } = self.cycle
-            && self.commit_due(since, now)
+            && self.commit_due(now)
         {
             return self.begin_commit(since);
         }
@@ -263,12 +263,13 @@ impl Worker {
         }
     }
 
-    fn commit_due(&self, since: Instant, now: Instant) -> bool {
+    /// From commit to commit, not from a transaction's first record: the first one after a pause does not wait.
+    fn commit_due(&self, now: Instant) -> bool {
         let staged: usize = self.running().map(Task::staged_bytes).sum();
-        self.shared.stopping() || now.duration_since(since) >= self.interval() || staged > STAGED_BYTES
+        self.shared.stopping() || now >= self.commit_begun + self.interval() || staged > STAGED_BYTES
     }
 
-    /// How long a transaction lasts. Where more is waiting than can be processed, rows are late by more than an interval
+    /// The time from commit to commit. Where more is waiting than can be processed, rows are late by more than an interval
     /// anyhow, and commits should not be what they wait for.
     fn interval(&self) -> Duration {
         let worth = if self.has_backlog { (WORTH * self.commit_took).min(LONGEST) } else { Duration::ZERO };
@@ -334,8 +335,8 @@ impl Worker {
     fn poll_wait(&self, now: Instant) -> Duration {
         let idle = Duration::from_millis(if self.catching_up > 0 { 1 } else { 20 });
         match self.cycle {
-            Cycle::Open { since } => {
-                let due = since + self.interval();
+            Cycle::Open { .. } => {
+                let due = self.commit_begun + self.interval();
                 due.saturating_duration_since(now).min(idle)
             }
             _ => idle,

@@ -1,5 +1,6 @@
 //! The stores of an instance: one database, one claimed partition a task.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -13,8 +14,8 @@ pub type Put<'a> = (&'a [u8], Option<&'a [u8]>);
 /// What holds the bytes of stores, each by its name. RocksDB does ([`super::rocks`]); a simulation has disks of its own,
 /// which forget what was not flushed, fill up and break when it says so.
 pub trait Files: Send + Sync {
-    /// Makes the store if it is not there.
-    fn make(&self, store: &str) -> Result<()>;
+    /// Makes the store if it is not there; true where it was not.
+    fn make(&self, store: &str) -> Result<bool>;
     /// Hands over the key's value if it has one.
     fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()>;
     /// All or nothing. A crash may lose the newest writes of a store that were not flushed, never one in the middle.
@@ -63,9 +64,9 @@ impl Database {
         if claims.contains(name) {
             return Err(StoreError::InUse);
         }
-        self.files.make(name)?;
+        let made = self.files.make(name)?;
         claims.insert(name.to_string());
-        Ok(Partition { database: self.clone(), name: name.to_string() })
+        Ok(Partition { database: self.clone(), name: name.to_string(), untouched: made.into() })
     }
 }
 
@@ -73,6 +74,8 @@ impl Database {
 pub struct Partition {
     database: Arc<Database>,
     name: String,
+    /// Made by this claim, and nothing was written to it.
+    untouched: Cell<bool>,
 }
 
 impl Partition {
@@ -107,6 +110,7 @@ impl Partition {
 
     /// Writes data, the checkpoint that covers them, and what is said of all that is there then, in one atomic batch.
     pub fn write(&self, puts: Vec<Put<'_>>, checkpoint: &Checkpoint, mark: Option<&[u8]>) -> Result<()> {
+        self.untouched.set(false);
         let mark = mark.map(|mark| [&checkpoint.offset.to_le_bytes(), mark].concat());
         let (mut puts, checkpoint) = (puts, checkpoint.encode());
         puts.push((layout::MARK, mark.as_deref()));
@@ -124,7 +128,7 @@ impl Partition {
 
     /// Forgets everything, checkpoint included.
     pub fn wipe(&mut self) -> Result<()> {
-        self.files().wipe(&self.name)
+        if self.untouched.get() { Ok(()) } else { self.files().wipe(&self.name) }
     }
 
     /// Writes memtables out: without a write-ahead log, what a quiet store has in memory is lost by a crash, and a

@@ -123,11 +123,11 @@ impl Rocks {
 }
 
 impl Files for Rocks {
-    fn make(&self, store: &str) -> Result<()> {
+    fn make(&self, store: &str) -> Result<bool> {
         if self.db.cf_handle(store).is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        self.db.create_cf(store, &self.options).map_err(self.failed("make a store"))
+        self.db.create_cf(store, &self.options).map_err(self.failed("make a store")).map(|()| true)
     }
 
     fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {

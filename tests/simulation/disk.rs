@@ -169,9 +169,11 @@ impl Mounted {
 }
 
 impl Files for Mounted {
-    fn make(&self, store: &str) -> Result<()> {
-        self.disk.inner().stores.entry(store.to_string()).or_default();
-        Ok(())
+    fn make(&self, store: &str) -> Result<bool> {
+        let mut inner = self.disk.inner();
+        let made = !inner.stores.contains_key(store);
+        inner.stores.entry(store.to_string()).or_default();
+        Ok(made)
     }
 
     fn get(&self, store: &str, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<()> {

@@ -645,7 +645,7 @@ fn id(name: &str) -> String {
 struct NoStores;
 
 impl database::Files for NoStores {
-    fn make(&self, _: &str) -> Result<(), StoreError> {
+    fn make(&self, _: &str) -> Result<bool, StoreError> {
         Err(StoreError::InUse)
     }
     fn get(&self, _: &str, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {

@@ -49,6 +49,11 @@ pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
     c.set("enable.partition.eof", "false");
     c.set("partition.assignment.strategy", "cooperative-sticky");
     c.set("statistics.interval.ms", "1000");
+    // A member learns by its heartbeats that partitions are to move: the default of three seconds is what that takes.
+    if c.get("heartbeat.interval.ms").is_none() {
+        let session = c.get("session.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(45_000);
+        c.set("heartbeat.interval.ms", (session / 3).clamp(1, 1000).to_string());
+    }
     if let Some(instance) = instance(config, worker) {
         c.set("group.instance.id", instance);
     }

@@ -59,6 +59,24 @@ impl FetchQueue {
         visit: &mut dyn FnMut(&Record<'_>),
         events: &mut Vec<Event>,
     ) -> usize {
+        let got = self.take(max, Duration::ZERO, visit, events);
+        if got > 0 || wait.is_zero() {
+            return got;
+        }
+        // The call waits until it has all that it was asked for, or for as long as it was told: for the first one, then.
+        match self.take(1, wait, visit, events) {
+            0 => 0,
+            one => one + self.take(max - one, Duration::ZERO, visit, events),
+        }
+    }
+
+    fn take(
+        &mut self,
+        max: usize,
+        wait: Duration,
+        visit: &mut dyn FnMut(&Record<'_>),
+        events: &mut Vec<Event>,
+    ) -> usize {
         self.batch.resize(max, ptr::null_mut());
         let wait = wait.as_millis().min(i32::MAX as u128) as i32;
         // SAFETY: the batch has room for `max` pointers.

@@ -26,6 +26,9 @@ pub const ASKS_AGAIN: Duration = Duration::from_millis(750);
 /// the configuration says.
 const ASKED_ONCE: Duration = Duration::from_millis(450);
 
+/// So long records are waited for before the group is served again.
+const DELIVERY: Duration = Duration::from_secs(1);
+
 pub struct KafkaProducer {
     producer: ManuallyDrop<ThreadedProducer<Deliveries>>,
     /// A call into the client never returned: it must not be destroyed under that call. It can do no harm, because the
@@ -235,6 +238,11 @@ impl Producer for KafkaProducer {
         for (tp, offset) in offsets {
             let added = list.add_partition_offset(&tp.topic, tp.partition, rdkafka::Offset::Offset(*offset));
             added.map_err(|e| reaction("name an offset", &e))?;
+        }
+        // While the transaction before is still being ended, the broker refuses this one. The client asks again for its
+        // partitions at once, for its offsets only after `ASKS_AGAIN`: what was delivered shows that the broker is ready.
+        if !self.delivered(wait.min(DELIVERY)) {
+            return Err(LogError::Retry("records are not delivered yet".into()));
         }
         // On a thread of its own: librdkafka forgets to answer this call when its producer id is renewed under it
         // (deliveries that time out while a broker is away), whatever timeout it was given.

@@ -32,7 +32,7 @@ section! { TOPOLOGY, "topology", "A whole file", {
     "embedded": Form::Section(&EMBEDDED),
         "instead of `kafka`: the log in this process, on disk, for one process at a time",
         example = "{ path: state/log }";
-    "commit_interval": Form::Duration, "how often a transaction ends, and so how late a row may be; with a backlog not more often than pays, at least twice a second",
+    "commit_interval": Form::Duration, "how often transactions end, and so how late a row may be; the first one after a pause ends at once; with a backlog not more often than pays, at least twice a second",
         default = "100ms";
     "transaction_timeout": Form::Duration,
         "how long another owner waits for a transaction that a dead instance left open; more than a second above \
