@@ -1,7 +1,7 @@
 # `make` alone explains. Every target fetches first what it needs (tools/setup); nothing is fetched twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos soak fuzz bench bench-embedded bench-rules bench-sink clean \
+.PHONY: help setup build demo demo-kafka pipeline test simulate mutants chaos soak fuzz bench bench-embedded bench-rules bench-micro bench-sink clean \
 	up down pg-init ch-init topic-create-all connect-plugin-check connector-create-all connector-delete-all \
 	connector-status run-anonymizer ch-shell db-load
 
@@ -70,6 +70,10 @@ bench-embedded: build ## the contest's job on the embedded log: records a second
 
 bench-rules: build ## what each rule costs a value, beside the SHA-256 of the same value
 	cargo bench --profile release --locked --bench rules
+
+bench-micro: ## the pieces of the hot path alone: splice, comparator, store
+	@tools/setup
+	cargo bench --profile release --locked --bench micro -- $(ARGS)
 
 bench-sink: build ## the ClickHouse sink beside a bare client loop: rows a second, CPU a row
 	@tools/setup tests
