@@ -2,7 +2,7 @@
 
 use super::Mode;
 use super::diagnostics::Severity;
-use super::reader::{Reader, list, nearest};
+use super::reader::{Fields, Reader, list, nearest};
 use super::redact;
 use super::substitute::{Fault, substitute};
 use super::yaml::{Entry, Node, Span, Value};
@@ -236,4 +236,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Of another system's user: one that stands in the file is read, and warned of.
+pub(super) fn read_password(reader: &mut Reader<'_>, fields: Fields<'_>) -> Option<Secret> {
+    let entry = fields.get("password")?;
+    let text = reader.text(&entry.value, entry.key_span, "`password`")?;
+    if text.literal {
+        let label = "take it from outside: `password: ${NAME}` or `password: ${file:/run/secrets/password}`";
+        reader.warn("literal-secret", text.span, "a password stands in the file itself", label);
+    }
+    Some(Secret::new(text.text))
 }

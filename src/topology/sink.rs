@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::language;
 use super::names;
 use super::reader::{Fields, Reader};
+use super::secrets::read_password;
 use super::stream::{self, Draft};
 use super::units::{duration, size};
 use super::yaml::{Entry, Node, Span, Value};
@@ -12,7 +13,6 @@ use super::{OnError, Sink, Source, Target, Tenant, check};
 use crate::connectors::clickhouse::client::MOST_ROWS;
 use crate::connectors::clickhouse::{BatchConfig, Config, UnknownColumns};
 use crate::operators::mask::{Rules, TableConfig, Transform, Unlisted};
-use crate::record::Secret;
 
 const BATCH: BatchConfig = BatchConfig { rows: 100_000, bytes: 16 << 20, timeout: Duration::from_secs(1) };
 const MEMORY: u64 = 256 << 20;
@@ -94,7 +94,7 @@ fn read_clickhouse(reader: &mut Reader<'_>, section: &Entry, source: Option<&Sou
     let table = fields.require(reader, "table", "for example `table: orders`, or `'{table}'` of the pattern's group");
     let table = table.and_then(|entry| read_table(reader, &entry.value, entry.key_span, source));
     let user = fields.get("user").and_then(|entry| reader.text(&entry.value, entry.key_span, "`user`"));
-    let password = fields.get("password").and_then(|entry| reader.text(&entry.value, entry.key_span, "`password`"));
+    let password = read_password(reader, fields);
     let batch = match fields.get("batch") {
         Some(entry) => read_batch(reader, entry),
         None => BATCH,
@@ -124,7 +124,7 @@ fn read_clickhouse(reader: &mut Reader<'_>, section: &Entry, source: Option<&Sou
         database: database?,
         table: table?,
         user: user.map(|text| text.text),
-        password: password.map(|text| Secret::new(text.text)),
+        password,
         batch,
         memory,
         inserts,

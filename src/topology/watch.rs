@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::language;
 use super::reader::{Fields, Reader};
+use super::secrets::read_password;
 use super::units::duration;
 use super::{Mode, Sink};
 use crate::connectors::{postgres, redis};
@@ -83,14 +84,4 @@ fn read_url(
             None
         }
     }
-}
-
-fn read_password(reader: &mut Reader<'_>, fields: Fields<'_>) -> Option<Secret> {
-    let entry = fields.get("password")?;
-    let text = reader.text(&entry.value, entry.key_span, "`password`")?;
-    if text.literal {
-        let label = "take it from outside: `password: ${NAME}` or `password: ${file:/run/secrets/password}`";
-        reader.warn("literal-secret", text.span, "a password stands in the file itself", label);
-    }
-    Some(Secret::new(text.text))
 }
