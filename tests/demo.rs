@@ -24,12 +24,14 @@ fn told(output: &Output) -> String {
     text
 }
 
-/// The first and a second run: what came again is recognised, and nothing else comes out.
-fn twice(state: &Path, args: &[&str]) {
+/// The first and a second run: what came again is recognised, and nothing else comes out. `torn`: what of the first lies in
+/// the log for ever.
+fn twice(state: &Path, args: &[&str], [committed, torn]: [&str; 2]) {
     let first = told(&demo(state, args));
     for line in [
         "killed itself with SIGKILL inside a transaction",
-        "48 rows are committed; 17 more lie in the log",
+        committed,
+        torn,
         "131 changes accepted, each exactly once: 0 missing, 0 too many; 80 stale dropped, 1 dead letter\n",
         "searched for every personal value: 0 of ",
         "\"reason\":\"not_json\"",
@@ -40,7 +42,8 @@ fn twice(state: &Path, args: &[&str]) {
     let second = told(&demo(state, args));
     for line in [
         "sent again as by a connector that lost its place",
-        "131 rows are committed; 17 more lie in the log",
+        "131 rows are committed; ",
+        torn,
         "131 changes accepted, each exactly once: 0 missing, 0 too many; 238 stale dropped, 2 dead letters\n",
     ] {
         assert!(second.contains(line), "{line:?} is not in\n{second}");
@@ -50,7 +53,7 @@ fn twice(state: &Path, args: &[&str]) {
 #[test]
 fn it_is_killed_goes_on_and_is_audited_on_the_embedded_log() {
     let dir = Dir::new("demo");
-    twice(dir.path(), &[]);
+    twice(dir.path(), &[], ["44 rows are committed; ", "; 30 more lie in the log"]);
     let again = told(&demo(dir.path(), &["--fresh"]));
     assert!(again.contains("80 stale dropped, 1 dead letter\n"), "{again}");
 }
@@ -58,5 +61,6 @@ fn it_is_killed_goes_on_and_is_audited_on_the_embedded_log() {
 #[test]
 fn it_tells_the_same_on_a_real_kafka() {
     let dir = Dir::new("demo-kafka");
-    twice(dir.path(), &["--kafka"]);
+    // In which order partitions are fetched is the client's business.
+    twice(dir.path(), &["--kafka"], [" rows are committed; ", " more lie in the log"]);
 }

@@ -21,6 +21,10 @@ pub trait ConsumerAround: Send {
         self.inner_mut().poll(max, wait, visit)
     }
 
+    fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner_mut().take(partitions)
+    }
+
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.inner_mut().release(partitions)
     }
@@ -48,7 +52,7 @@ impl<T: ConsumerAround> GroupConsumer for Around<T> {
     }
 
     fn take(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.0.inner_mut().take(partitions)
+        self.0.take(partitions)
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A log whose process dies inside a transaction: by SIGKILL, with records in the log that nobody committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,7 +31,11 @@ impl Log for CrashingLog {
     }
 
     fn group_consumer(&self, worker: usize) -> Result<Box<dyn GroupConsumer>> {
-        Ok(Box::new(Around(Sipping { consumer: self.log.group_consumer(worker)?, full: self.full.clone() })))
+        Ok(Box::new(Around(Sipping {
+            consumer: self.log.group_consumer(worker)?,
+            full: self.full.clone(),
+            waiting: BTreeSet::new(),
+        })))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
@@ -139,10 +144,13 @@ impl ProducerAround for Doomed {
     }
 }
 
-/// Hands over no more than one transaction's records at a time.
+/// Hands over no more than one transaction's records at a time, and none before all partitions are up: the story is the
+/// same each time.
 struct Sipping {
     consumer: Box<dyn GroupConsumer>,
     full: Arc<AtomicBool>,
+    /// Partitions on their way up.
+    waiting: BTreeSet<TopicPartition>,
 }
 
 impl ConsumerAround for Sipping {
@@ -154,8 +162,23 @@ impl ConsumerAround for Sipping {
         &mut *self.consumer
     }
 
+    fn take(&mut self, tps: &[TopicPartition]) -> Result<()> {
+        self.waiting.extend(tps.iter().cloned());
+        self.consumer.take(tps)
+    }
+
+    fn release(&mut self, tps: &[TopicPartition]) -> Result<()> {
+        self.waiting.retain(|tp| !tps.contains(tp));
+        self.consumer.release(tps)
+    }
+
+    fn resume_at(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
+        self.waiting.remove(tp);
+        self.consumer.resume_at(tp, offset)
+    }
+
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
-        if self.full.load(Ordering::SeqCst) {
+        if self.full.load(Ordering::SeqCst) || !self.waiting.is_empty() {
             std::thread::sleep(Duration::from_millis(1));
             return self.consumer.serve();
         }
