@@ -21,7 +21,7 @@ use crate::record::Record;
 /// How long a clean stop waits for the coordinator.
 const LEAVING: Duration = Duration::from_secs(10);
 /// A leader that is there answers sooner.
-const ROUSED: Duration = Duration::from_millis(100);
+const ROUSED: Duration = Duration::from_secs(5);
 
 pub struct KafkaConsumer {
     // Before the consumer: fields drop in this order, and the queue needs the client.
