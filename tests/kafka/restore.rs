@@ -57,8 +57,11 @@ fn a_restore_goes_on_behind_the_last_stable_offset() {
             (broker.committed("lso", input).get(&1) == Some(&end)).then_some(())
         });
     }
-    let (status, text) = get(&mut highwater, "/readyz");
-    assert!(status == 503 && text.contains("restoring"), "{status} {text}\n{}", highwater.log());
+    // The page is a second old at most.
+    wait_until(DEADLINE, "a page that says that it restores", || {
+        let (status, text) = get(&mut highwater, "/readyz");
+        (status == 503 && text.contains("restoring")).then_some(())
+    });
     assert_eq!(broker.committed("lso", input)[&0], processed);
     stranger.abort();
     wait_for_group(broker, "lso", input);
