@@ -20,8 +20,6 @@ use crate::record::Record;
 
 /// How long a clean stop waits for the coordinator.
 const LEAVING: Duration = Duration::from_secs(10);
-/// A leader that is there answers sooner.
-const ROUSED: Duration = Duration::from_secs(5);
 
 pub struct KafkaConsumer {
     // Before the consumer: fields drop in this order, and the queue needs the client.
@@ -73,12 +71,17 @@ impl KafkaConsumer {
     }
 
     /// A leader whose partitions are all paused is left alone for up to a second, and a resume does not rouse the thread that
-    /// talks to it; a request to it does. What it answers does not matter.
-    fn wake(&self, tps: &[TopicPartition]) {
-        let asked = list(tps, Some(Offset::End)).map(|list| self.consumer.offsets_for_times(list, ROUSED));
-        if let Ok(Err(error)) = asked {
-            tracing::debug!(%error, "a partition that was resumed may stand for a second");
+    /// talks to it; a request to it does. Nobody waits for what it answers: behind a fetch that may take a while.
+    fn wake(&self, tps: &[TopicPartition]) -> Result<()> {
+        let asked = list(tps, Some(Offset::End))?;
+        let client = self.consumer.client().native_ptr();
+        // SAFETY: the client is alive, and copies the list; an answer to a queue that is gone is dropped by the client.
+        unsafe {
+            let queue = sys::rd_kafka_queue_new(client);
+            sys::rd_kafka_ListOffsets(client, asked.ptr(), std::ptr::null(), queue);
+            sys::rd_kafka_queue_destroy(queue);
         }
+        Ok(())
     }
 }
 
@@ -143,8 +146,7 @@ impl GroupConsumer for KafkaConsumer {
             element.error().map_err(|e| LogError::Retry(format!("seek {tp}: {e}")))?;
         }
         self.consumer.resume(&list(tps, None)?).map_err(|e| reaction("resume a partition", &e))?;
-        self.wake(tps);
-        Ok(())
+        self.wake(tps)
     }
 
     fn committed(&mut self, tps: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {
