@@ -75,10 +75,15 @@ impl Opening {
         }
     }
 
+    /// The name of the store that it is to claim.
+    fn to_claim(&self, shared: &Shared) -> Option<String> {
+        let claims = self.changelog.is_some() && matches!(self.stage, Stage::Claim);
+        claims.then(|| format!("{}/{}", self.stream(shared), self.tp))
+    }
+
     /// The store, once no other worker of this process has it: that worker may still be about to apply.
     fn claim(&mut self, shared: &Shared) -> Result<()> {
-        if self.changelog.is_some() {
-            let name = format!("{}/{}", self.stream(shared), self.tp);
+        if let Some(name) = self.to_claim(shared) {
             match shared.database.partition(&name) {
                 Ok(partition) => {
                     self.check_key(shared, &partition)?;
@@ -395,6 +400,11 @@ impl Worker {
             return Ok(());
         }
         self.read_offsets()?;
+        let opening = self.tasks.values().filter_map(|slot| match slot {
+            Slot::Opening(opening) => opening.to_claim(&self.shared),
+            Slot::Running(_) => None,
+        });
+        self.shared.database.expect(&opening.collect::<Vec<_>>()).map_err(stop)?;
         for slot in self.tasks.values_mut() {
             let Slot::Opening(opening) = slot else { continue };
             match opening.stage {

@@ -14,6 +14,10 @@ pub type Put<'a> = (&'a [u8], Option<&'a [u8]>);
 /// What holds the bytes of stores, each by its name. RocksDB does ([`super::rocks`]); a simulation has disks of its own,
 /// which forget what was not flushed, fill up and break when it says so.
 pub trait Files: Send + Sync {
+    /// All these are about to be made, while nobody uses any store: for what makes many at once with less work.
+    fn prepare(&self, _stores: &[String]) -> Result<()> {
+        Ok(())
+    }
     /// Makes the store if it is not there; true where it was not.
     fn make(&self, store: &str) -> Result<bool>;
     /// Hands over the key's value if it has one.
@@ -56,6 +60,12 @@ impl Database {
     /// The stores that were there when it was opened, whether anybody reads them or not.
     pub fn found(&self) -> Vec<String> {
         self.files.names()
+    }
+
+    /// These are about to be claimed.
+    pub fn expect(&self, names: &[String]) -> Result<()> {
+        let claims = self.claims.lock().unwrap_or_else(|p| p.into_inner());
+        if claims.is_empty() { self.files.prepare(names) } else { Ok(()) }
     }
 
     /// Claims a store partition for one worker; `InUse` until the worker that has it lets go.
