@@ -51,7 +51,7 @@ struct Args {
     contestants: Vec<String>,
     #[arg(long, value_enum, default_value_t = Part::Throughput)]
     part: Part,
-    /// Instead of the part's own numbers of keys or partitions.
+    /// Instead of the part's own numbers of keys, partitions, or milliseconds from commit to commit.
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<u64>,
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"))]

@@ -21,7 +21,7 @@ const IGNORED: Duration = Duration::from_secs(10);
 
 pub fn run(setting: &Setting) {
     let mut rows = Vec::new();
-    for interval_ms in [10, 50, 100] {
+    for interval_ms in setting.sizes(&[10, 50, 100]) {
         for &contestant in &setting.contestants(&[Contestant::Highwater, Contestant::KafkaStreams]) {
             rows.push(one(setting, contestant, interval_ms));
         }
