@@ -205,4 +205,31 @@ mod tests {
         std::fs::remove_dir_all(path.with_extension("damaged-1")).unwrap();
         std::fs::remove_dir_all(path).unwrap();
     }
+
+    #[test]
+    fn what_is_made_together_stands_beside_what_was_there() {
+        let path = std::env::temp_dir().join(format!("highwater-together-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let names: Vec<String> = (0..20).map(|n| format!("s/t/{n}")).collect();
+        let checkpoint = Checkpoint { topic_id: [0; 16], offset: 1, at_ms: 0 };
+        let database = Database::open(&path, 8 << 20).unwrap();
+        // Never flushed: it outlives the opening again all the same.
+        database.partition(&names[3]).unwrap().write(vec![(b"k", Some(b"v"))], &checkpoint, None).unwrap();
+        database.expect(&names).unwrap();
+        let mut partitions: Vec<_> = names.iter().map(|name| database.partition(name).unwrap()).collect();
+        for (n, partition) in partitions.iter().enumerate() {
+            assert_eq!(partition.untouched.get(), n != 3, "{n}");
+            assert_eq!(partition.checkpoint().unwrap(), (n == 3).then_some(checkpoint));
+            partition.write(vec![(b"k", Some(b"w"))], &checkpoint, None).unwrap();
+        }
+        // While somebody has a store, nothing is opened again under it.
+        let more: Vec<String> = (20..40).map(|n| format!("s/t/{n}")).collect();
+        database.expect(&more).unwrap();
+        assert!(database.files.each(&more[0], &mut |_, _| {}).is_err(), "made already");
+        assert!(database.partition(&more[0]).unwrap().untouched.get());
+        partitions[0].wipe().unwrap();
+        assert_eq!((partitions[0].scan().unwrap(), partitions[1].checkpoint().unwrap()), (vec![], Some(checkpoint)));
+        drop((partitions, database));
+        std::fs::remove_dir_all(path).unwrap();
+    }
 }
