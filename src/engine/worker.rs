@@ -52,6 +52,10 @@ const BATCH: usize = 1000;
 /// With a backlog there are so many times as long as the last commit took from commit to commit, and no longer than this.
 const WORTH: u32 = 13;
 const LONGEST: Duration = Duration::from_millis(500);
+/// While the broker writes the markers of a transaction it refuses the partitions of the next, and the client asks again 20 ms
+/// later. Where commits follow each other closely, that is longer than waiting until the markers are written.
+const SETTLING: Duration = Duration::from_millis(5);
+const CLOSELY: Duration = Duration::from_millis(25);
 /// A transaction ends before its interval when it has staged this much.
 const STAGED_BYTES: usize = 32 << 20;
 
@@ -244,7 +248,15 @@ impl Worker {
         self.flush_by_age(now);
         self.follow_catalog()?;
         self.open_some(now)?;
+        self.settle(now);
         self.poll(now)
+    }
+
+    fn settle(&self, now: Instant) {
+        let settled = self.commit_begun + self.commit_took + SETTLING;
+        if self.cycle == Cycle::Idle && now < settled && self.interval() < CLOSELY {
+            self.shared.clock.sleep(settled - now);
+        }
     }
 
     /// Tasks that come up must not hold up those that run: what they wait for is asked for again a little later.
