@@ -69,20 +69,6 @@ impl KafkaConsumer {
             }
         }
     }
-
-    /// A leader whose partitions are all paused is left alone for up to a second, and a resume does not rouse the thread that
-    /// talks to it; a request to it does. Nobody waits for what it answers: behind a fetch that may take a while.
-    fn wake(&self, tps: &[TopicPartition]) -> Result<()> {
-        let asked = list(tps, Some(Offset::End))?;
-        let client = self.consumer.client().native_ptr();
-        // SAFETY: the client is alive, and copies the list; an answer to a queue that is gone is dropped by the client.
-        unsafe {
-            let queue = sys::rd_kafka_queue_new(client);
-            sys::rd_kafka_ListOffsets(client, asked.ptr(), std::ptr::null(), queue);
-            sys::rd_kafka_queue_destroy(queue);
-        }
-        Ok(())
-    }
 }
 
 fn list(tps: &[TopicPartition], offset: Option<Offset>) -> Result<TopicPartitionList> {
@@ -146,7 +132,8 @@ impl GroupConsumer for KafkaConsumer {
             element.error().map_err(|e| LogError::Retry(format!("seek {tp}: {e}")))?;
         }
         self.consumer.resume(&list(tps, None)?).map_err(|e| reaction("resume a partition", &e))?;
-        self.wake(tps)
+        self.queue.wake(&list(tps, Some(Offset::End))?);
+        Ok(())
     }
 
     fn committed(&mut self, tps: &[TopicPartition], wait: Duration) -> Result<Vec<Option<i64>>> {

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
@@ -48,6 +49,18 @@ impl FetchQueue {
                 sys::rd_kafka_queue_forward(own, self.queue);
                 sys::rd_kafka_queue_destroy(own);
             }
+        }
+    }
+
+    /// A leader of whose partitions none is fetched is left alone for up to a second, and neither a resume nor an assignment
+    /// rouses the thread that talks to it; a request to it does. Nobody waits for what it answers: behind a fetch that may
+    /// take a while. What is asked for is the partitions' ends.
+    pub fn wake(&self, asked: &TopicPartitionList) {
+        // SAFETY: the client is alive, and copies the list; an answer to a queue that is gone is dropped by the client.
+        unsafe {
+            let queue = sys::rd_kafka_queue_new(self.client);
+            sys::rd_kafka_ListOffsets(self.client, asked.ptr(), ptr::null(), queue);
+            sys::rd_kafka_queue_destroy(queue);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::{Event, Isolation, Reader, Result, TopicPartition};
@@ -32,9 +33,15 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     fn start(&mut self, tp: &TopicPartition, offset: i64) -> Result<()> {
         self.queue.forward(tp);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(offset))
-            .and_then(|()| self.consumer.incremental_assign(&list))
+        let at = |offset| -> KafkaResult<TopicPartitionList> {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&tp.topic, tp.partition, offset)?;
+            Ok(list)
+        };
+        let assigned = at(Offset::Offset(offset)).and_then(|list| self.consumer.incremental_assign(&list));
+        assigned
+            .and_then(|()| at(Offset::End))
+            .map(|asked| self.queue.wake(&asked))
             .map_err(|e| reaction("read a changelog", &e))
     }
 
