@@ -157,10 +157,15 @@ fn open_with(options: &Options, path: &Path, names: &[String]) -> std::result::R
 impl Files for Rocks {
     fn prepare(&self, stores: &[String]) -> Result<()> {
         let mut db = self.db.write().unwrap_or_else(|p| p.into_inner());
+        // Nobody writes meanwhile. What others wrote is on disk before the database is closed: where it cannot be, it stays open.
         let Some(open) = &*db else { return Ok(()) };
         let missing: Vec<_> = stores.iter().filter(|store| open.cf_handle(store).is_none()).cloned().collect();
         if missing.len() < TOGETHER {
             return Ok(());
+        }
+        for name in Db::list_cf(&self.options, &self.path).map_err(self.failed("make stores"))? {
+            let Some(family) = open.cf_handle(&name) else { continue };
+            open.flush_cf(&family).map_err(self.failed("flush the state"))?;
         }
         *db = None;
         let again = || {
