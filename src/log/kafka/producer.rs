@@ -29,6 +29,11 @@ const ASKED_ONCE: Duration = Duration::from_millis(450);
 /// So long records are waited for before the group is served again.
 const DELIVERY: Duration = Duration::from_secs(1);
 
+/// While the broker writes the markers of a transaction it refuses the partitions of the next, and the client asks again 20 ms
+/// later. Where transactions are short and follow closely, that is longer than waiting until the markers are written.
+const SETTLING: Duration = Duration::from_millis(5);
+const SHORT: Duration = Duration::from_millis(50);
+
 pub struct KafkaProducer {
     producer: ManuallyDrop<ThreadedProducer<Deliveries>>,
     /// A call into the client never returned: it must not be destroyed under that call. It can do no harm, because the
@@ -41,6 +46,8 @@ pub struct KafkaProducer {
     last: Option<(TopicPartition, usize)>,
     timeout: Duration,
     begun: Option<Instant>,
+    /// When the last transaction ended, and how long it lasted.
+    before: Option<(Instant, Duration)>,
     /// A request of this transaction may be on its way still, and arrive within a later one. The broker could not tell:
     /// the epoch stays from commit to commit, because librdkafka speaks the EndTxn of before KIP-890 to every cluster.
     doubtful: bool,
@@ -60,6 +67,7 @@ impl KafkaProducer {
             last: None,
             timeout,
             begun: None,
+            before: None,
             doubtful: false,
         })
     }
@@ -107,8 +115,17 @@ impl KafkaProducer {
     }
 
     fn ended(&mut self) -> Ended {
-        self.begun = None;
+        let now = Instant::now();
+        self.before = self.begun.take().map(|begun| (now, now - begun));
         if self.doubtful { Ended::DoneDoubtfully } else { Ended::Done }
+    }
+
+    fn settle(&self) {
+        if let Some((ended, lasted)) = self.before
+            && lasted < SHORT
+        {
+            std::thread::sleep((ended + SETTLING).saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Waits for deliveries alone, so that the time they take casts no doubt on the request behind them.
@@ -210,6 +227,7 @@ impl Producer for KafkaProducer {
     }
 
     fn begin(&mut self) -> Result<()> {
+        self.settle();
         self.producer.context().forget();
         self.begun = Some(Instant::now());
         self.doubtful = false;
