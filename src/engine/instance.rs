@@ -105,9 +105,13 @@ impl Instance {
         let (tell, ended) = channel();
         let mut threads = Vec::new();
         let workers = stream_workers(topology);
-        for index in 0..workers {
+        let made = (0..workers).map(|index| {
             let id = self.identity.transactional_id(&topology.application, index);
-            let worker = Worker::new(self.shared.clone(), index, id)?;
+            Worker::new(self.shared.clone(), index, id)
+        });
+        let mut made = made.collect::<Result<Vec<_>>>()?;
+        Worker::join(&mut made);
+        for (index, worker) in made.into_iter().enumerate() {
             threads.push(self.thread(&tell, index, format!("worker-{index}"), move || drive(worker))?);
         }
         for (place, sink) in topology.sinks.iter().enumerate() {
@@ -156,6 +160,7 @@ impl Instance {
             client_id: format!("{}-{}", client.client_id, sink.name),
             instance: client.instance.map(|instance| format!("{instance}-{}", sink.name)),
             group,
+            workers: 1,
             ..client
         })?;
         let server: Arc<dyn clickhouse::client::Server> = Arc::new(clickhouse::client::Client::new(&sink.clickhouse));
@@ -303,6 +308,7 @@ fn client(topology: &Topology, identity: &Identity) -> Client {
         client_id: format!("{}-{}", topology.application, identity.instance),
         transaction_timeout: topology.transaction_timeout,
         instance: topology.static_membership.then(|| identity.instance.clone()),
+        workers: stream_workers(topology).max(1),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod instance;
 mod last_sync;
 mod opening;
+mod report;
 pub mod shared;
 pub mod sink;
 mod slots;

@@ -52,10 +52,6 @@ const BATCH: usize = 1000;
 /// With a backlog there are so many times as long as the last commit took from commit to commit, and no longer than this.
 const WORTH: u32 = 13;
 const LONGEST: Duration = Duration::from_millis(500);
-/// While the broker writes the markers of a transaction it refuses the partitions of the next, and the client asks again 20 ms
-/// later. Where commits follow each other closely, that is longer than waiting until the markers are written.
-const SETTLING: Duration = Duration::from_millis(5);
-const CLOSELY: Duration = Duration::from_millis(25);
 /// A transaction ends before its interval when it has staged this much.
 const STAGED_BYTES: usize = 32 << 20;
 
@@ -72,15 +68,15 @@ pub struct Worker {
     pub(super) catalog: Arc<Catalog>,
     subscribed: Vec<String>,
     /// An assignment has been seen.
-    joined: bool,
+    pub(super) joined: bool,
     pub(super) catching_up: usize,
     /// A rebalance went by: running tasks must be sought before the next poll.
     seek_wanted: bool,
-    pause: Option<Instant>,
+    pub(super) pause: Option<Instant>,
     opening_pause: Option<Instant>,
     failures: u32,
     stop_since: Option<Instant>,
-    reported: Option<Instant>,
+    pub(super) reported: Option<Instant>,
     last_warning: Option<Instant>,
     pub(super) last_flush: Instant,
     pub(super) commit_begun: Instant,
@@ -88,9 +84,9 @@ pub struct Worker {
     pub(super) commit_took: Duration,
     /// The last poll handed over all that it may: more is waiting.
     has_backlog: bool,
-    task_metrics: TaskMetrics,
-    lags: BTreeMap<TopicPartition, PartitionMetrics>,
-    stores: BTreeMap<TopicPartition, StoreMetrics>,
+    pub(super) task_metrics: TaskMetrics,
+    pub(super) lags: BTreeMap<TopicPartition, PartitionMetrics>,
+    pub(super) stores: BTreeMap<TopicPartition, StoreMetrics>,
 }
 
 impl Worker {
@@ -129,6 +125,19 @@ impl Worker {
             lags: BTreeMap::new(),
             stores: BTreeMap::new(),
         })
+    }
+
+    /// Begins to join the group before the first step, which tries again where that fails. Whoever begins at the same time
+    /// with its coordinator at hand is balanced with us, where else it would be after us: twice more, and a heartbeat each.
+    pub fn join(workers: &mut [Self]) {
+        if workers.len() > 1 {
+            workers.iter_mut().filter_map(|worker| worker.consumer.as_mut()).for_each(|consumer| consumer.reach(WAIT));
+        }
+        for worker in workers {
+            if let Err(error) = worker.follow_catalog() {
+                tracing::debug!(worker = worker.index, %error, "not joining the group yet");
+            }
+        }
     }
 
     /// One step. An error is final, and says what a person must do.
@@ -248,15 +257,7 @@ impl Worker {
         self.flush_by_age(now);
         self.follow_catalog()?;
         self.open_some(now)?;
-        self.settle(now);
         self.poll(now)
-    }
-
-    fn settle(&self, now: Instant) {
-        let settled = self.commit_begun + self.commit_took + SETTLING;
-        if self.cycle == Cycle::Idle && now < settled && self.interval() < CLOSELY {
-            self.shared.clock.sleep(settled - now);
-        }
     }
 
     /// Tasks that come up must not hold up those that run: what they wait for is asked for again a little later.
@@ -537,72 +538,6 @@ impl Worker {
             // This one is spent: the next step makes another.
             Err(LogError::Restore(text) | LogError::Rejoin(text)) => Err(LogError::Retry(text)),
             Err(stop) => Err(stop),
-        }
-    }
-
-    fn report(&mut self, now: Instant) {
-        self.shared.health.beat(self.index, now);
-        if self.reported.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1)) {
-            return;
-        }
-        self.reported = Some(now);
-        let (mut waiting, mut restoring, mut records_left) = (0, 0, 0);
-        for slot in self.tasks.values() {
-            if let Slot::Opening(opening) = slot {
-                match opening.left(now) {
-                    Some(left) => (restoring, records_left) = (restoring + 1, records_left + left as u64),
-                    None => waiting += 1,
-                }
-            }
-        }
-        let running = self.tasks.len() - waiting - restoring;
-        self.task_metrics.set(TaskState::Assigned, waiting);
-        self.task_metrics.set(TaskState::Restoring, restoring);
-        self.task_metrics.set(TaskState::Running, running);
-        self.report_lags();
-        self.report_stores();
-        let goes_on = self.pause.is_none() && matches!(self.cycle, Cycle::Idle | Cycle::Open { .. });
-        if goes_on && !self.shared.stopping() {
-            let connected = self.consumer.as_ref().is_some_and(|consumer| consumer.connected());
-            let health = match (self.joined, connected) {
-                (true, true) => WorkerHealth::Assigned { running, restoring, waiting, records_left },
-                (true, false) => WorkerHealth::waiting("a broker: none is connected"),
-                (false, _) => WorkerHealth::waiting("an assignment"),
-            };
-            self.shared.health.set_worker(self.index, health, now);
-        }
-    }
-
-    fn report_stores(&mut self) {
-        for slot in self.tasks.values_mut() {
-            let Slot::Running(task) = slot else { continue };
-            let Some(dedup) = &mut task.dedup else { continue };
-            let (keys, bytes) = dedup.store.partition().size();
-            let name = format!("{}-dedup", task.stream_name());
-            let metrics = self.stores.entry(task.tp.clone()).or_insert_with(|| self.shared.metrics.store(&name));
-            metrics.set(keys, bytes);
-        }
-    }
-
-    fn report_lags(&mut self) {
-        let Some(consumer) = &self.consumer else { return };
-        let wall = self.shared.clock.wall_ms();
-        let positions = consumer.positions();
-        for slot in self.tasks.values_mut() {
-            let Slot::Running(task) = slot else { continue };
-            let lag = self
-                .lags
-                .entry(task.tp.clone())
-                .or_insert_with(|| self.shared.metrics.partition(&task.tp.topic, task.tp.partition));
-            if let Some(bounds) = consumer.heard(&task.tp) {
-                // Beyond our last record there may be control records, which nobody hands over. What is fetched and
-                // not committed yet still counts as behind.
-                let beyond = positions.get(&task.tp).filter(|_| task.committed == task.position);
-                let position = task.committed.max(beyond.copied().unwrap_or(0)).max(bounds.start);
-                let records = (bounds.end - position).max(0) as u64;
-                let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
-                lag.lag(records, if records == 0 { Some(0.0) } else { age });
-            }
         }
     }
 }

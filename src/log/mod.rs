@@ -96,13 +96,15 @@ pub struct Client {
     pub transaction_timeout: Duration,
     /// `group.instance.id` prefix, for static membership.
     pub instance: Option<String>,
+    /// Those who read and write at the same time, and share the memory that is meant for what is on its way.
+    pub workers: usize,
 }
 
 impl Client {
     /// For commands that are in no group and need no name of their own.
     pub fn named(name: &str) -> Self {
         let transaction_timeout = Duration::from_secs(60);
-        Self { group: name.into(), client_id: name.into(), transaction_timeout, instance: None }
+        Self { group: name.into(), client_id: name.into(), transaction_timeout, instance: None, workers: 1 }
     }
 }
 
@@ -191,6 +193,8 @@ pub enum Event {
 
 /// A member of the application's consumer group. Rebalances are queued as events, never acted upon in a callback.
 pub trait GroupConsumer: Send {
+    /// Finds out who coordinates the group, so that joining it later takes no time. What fails here fails again there.
+    fn reach(&mut self, _wait: Duration) {}
     fn subscribe(&mut self, topics: &[String]) -> Result<()>;
     /// Waits for records, hands over up to `max` of them, and returns what else happened, in order.
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event>;

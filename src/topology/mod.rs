@@ -442,10 +442,8 @@ mod tests {
             ..
         } = one("", PLAIN).topology;
         let Cluster::Kafka(kafka) = cluster else { panic!("{cluster}") };
-        assert_eq!(
-            (commit_interval.as_millis(), transaction_timeout.as_secs(), static_membership, threads),
-            (100, 10, false, 1)
-        );
+        assert_eq!((commit_interval.as_millis(), transaction_timeout.as_secs(), static_membership), (100, 10, false));
+        assert_eq!(threads, std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)));
         assert_eq!((state.path, state.secret, state.memory, http), ("state".into(), None, 128 << 20, None));
         assert_eq!(
             (&streams[0].on_error, &streams[0].headers[..], kafka["linger.ms"].as_str()),

@@ -19,6 +19,8 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Room for the worst stall between the last record of a commit interval and the end of its transaction.
 const STALL: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 128 << 20;
+/// A worker a core, where nothing is said. Each is a member of the group: beyond so many it should be asked for.
+const MOST_THREADS_UNASKED: usize = 4;
 const LEAST_MEMORY: u64 = 8 << 20;
 /// Changelogs are named after it, the stream and the source topic, and Kafka takes 249 characters.
 const MAX_APPLICATION: usize = 128;
@@ -166,7 +168,9 @@ fn read_times(reader: &mut Reader<'_>, top: Fields<'_>) -> (Duration, Duration) 
 }
 
 fn read_threads(reader: &mut Reader<'_>, top: Fields<'_>) -> usize {
-    let Some(entry) = top.get("threads") else { return 1 };
+    let Some(entry) = top.get("threads") else {
+        return std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS_UNASKED));
+    };
     let threads = reader.parsed(&entry.value, entry.key_span, "`threads`", |text| match text.parse() {
         Ok(threads @ 1..=64) => Ok(threads),
         _ => Err("expected a number from 1 to 64".into()),

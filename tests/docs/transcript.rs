@@ -3,12 +3,14 @@
 use regex::Regex;
 
 /// What differs from run to run, and what stands for it.
-const CHANGING: [(&str, &str); 6] = [
+const CHANGING: [(&str, &str); 7] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "(time)"),
     (r#""timestamp":\d+"#, "(timestamp)"),
     (r"\b\d+(\.\d+)? (s|ms)\b", "(duration)"),
     (r"process \d+", "(process)"),
     (r#"instance="[0-9a-f]{16}""#, "(instance)"),
+    // One a core.
+    (r"workers=\d+", "(workers)"),
     (r#""topic_id":"[0-9a-f]{32}""#, "(topic id)"),
 ];
 

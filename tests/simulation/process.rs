@@ -100,6 +100,7 @@ impl Process {
             client_id: self.name.clone(),
             transaction_timeout: topology.transaction_timeout,
             instance: None,
+            workers: 1,
         };
         let line = Line::new(net.clone(), self.name.clone(), &log.as_client(client)?);
         self.armed.drain(..).for_each(|armed| line.arm(armed));

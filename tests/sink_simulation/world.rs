@@ -309,6 +309,7 @@ impl<'p> World<'p> {
             client_id: name.clone(),
             transaction_timeout: self.topology.transaction_timeout,
             instance: None,
+            workers: 1,
         };
         let line = Line::new(self.net.clone(), name.clone(), &self.log.as_client(client).expect("a client"));
         self.processes[index].armed.drain(..).for_each(|armed| line.arm(armed));

@@ -56,7 +56,8 @@ impl World {
         let address = self.proxy.address();
         let properties = [("bootstrap.servers", address.as_str()), ("linger.ms", "1")];
         let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
-        let client = Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None };
+        let client =
+            Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None, workers: 1 };
         KafkaLog::connect(properties.collect(), client).expect("a log")
     }
 

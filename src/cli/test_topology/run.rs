@@ -87,6 +87,7 @@ impl<'a> Stage<'a> {
             client_id: topology.application.clone(),
             transaction_timeout: topology.transaction_timeout,
             instance: None,
+            workers: 1,
         };
         let log = EmbeddedLog::in_memory(client, Time::Manual(clock.shared()))?;
         let mut partitions = Vec::new();

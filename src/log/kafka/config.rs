@@ -18,10 +18,16 @@ fn base(config: &KafkaConfig, role: &str) -> ClientConfig {
     c
 }
 
-fn fetching(c: &mut ClientConfig) {
+/// A worker's part of what all of them may keep in memory.
+fn share(config: &KafkaConfig, kilobytes: usize, least: usize) -> String {
+    (kilobytes / config.client.workers.max(1)).max(least).to_string()
+}
+
+fn fetching(c: &mut ClientConfig, config: &KafkaConfig) {
+    let queue = share(config, 16 << 10, 4 << 10);
     let defaults = [
         ("queued.min.messages", "20000"),
-        ("queued.max.messages.kbytes", "16384"),
+        ("queued.max.messages.kbytes", queue.as_str()),
         ("max.partition.fetch.bytes", "1048576"),
         // The default of a second stalls a partition whose queue was full for just a moment.
         ("fetch.queue.backoff.ms", "5"),
@@ -42,7 +48,7 @@ fn fetching(c: &mut ClientConfig) {
 
 pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
     let mut c = base(config, &format!("consumer-{worker}"));
-    fetching(&mut c);
+    fetching(&mut c, config);
     c.set("group.id", &config.client.group);
     // The batch fetch takes an end of partition for a message and moves the position beyond it; a rebalance, which
     // pauses and resumes what stays assigned, would then skip the next record.
@@ -52,7 +58,7 @@ pub fn consumer(config: &KafkaConfig, worker: usize) -> ClientConfig {
     // A member learns by its heartbeats that partitions are to move: the default of three seconds is what that takes.
     if c.get("heartbeat.interval.ms").is_none() {
         let session = c.get("session.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(45_000);
-        c.set("heartbeat.interval.ms", (session / 3).clamp(1, 1000).to_string());
+        c.set("heartbeat.interval.ms", (session / 3).clamp(1, 500).to_string());
     }
     if let Some(instance) = instance(config, worker) {
         c.set("group.instance.id", instance);
@@ -67,7 +73,7 @@ pub fn instance(config: &KafkaConfig, worker: usize) -> Option<String> {
 
 pub fn reader(config: &KafkaConfig, worker: usize, isolation: Isolation) -> ClientConfig {
     let mut c = base(config, &format!("restore-{worker}"));
-    fetching(&mut c);
+    fetching(&mut c, config);
     // librdkafka wants a group for assign(); it is never joined and never committed to.
     c.set("group.id", format!("{}-restore", config.client.group));
     c.set("enable.partition.eof", "true");
@@ -90,12 +96,13 @@ pub fn transactional(config: &KafkaConfig, transactional_id: &str, limit: usize)
 
 pub fn appender(config: &KafkaConfig, limit: usize) -> ClientConfig {
     let mut c = base(config, "producer");
+    let queue = share(config, 64 << 10, 16 << 10);
     let defaults = [
         ("compression.type", "lz4"),
         ("linger.ms", "20"),
         ("batch.num.messages", "10000"),
         ("queue.buffering.max.messages", "200000"),
-        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.kbytes", queue.as_str()),
     ];
     for (k, v) in defaults {
         if c.get(k).is_none() {

@@ -81,6 +81,14 @@ fn list(tps: &[TopicPartition], offset: Option<Offset>) -> Result<TopicPartition
 }
 
 impl GroupConsumer for KafkaConsumer {
+    fn reach(&mut self, wait: Duration) {
+        // Only the coordinator knows committed offsets. One of a partition that nobody has waits for no transaction.
+        let nobodys = TopicPartition::new(self.group.as_str(), i32::MAX);
+        if let Err(error) = self.committed(&[nobodys], wait) {
+            tracing::debug!(%error, "the group's coordinator is not found yet");
+        }
+    }
+
     fn subscribe(&mut self, topics: &[String]) -> Result<()> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics).map_err(|e| reaction("subscribe", &e))

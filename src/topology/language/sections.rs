@@ -40,7 +40,8 @@ section! { TOPOLOGY, "topology", "A whole file", {
         default = "10s";
     "static_membership": Form::Boolean, "partitions wait for a restarted instance instead of moving at once",
         default = "false";
-    "threads": Form::Number { least: 1, most: 64 }, "workers, each with a consumer and a producer", default = "1";
+    "threads": Form::Number { least: 1, most: 64 }, "workers, each with a consumer and a producer",
+        default = "that of the cores at hand, 4 at most";
     "state": Form::Section(&STATE), "where stores and the instance's name lie", default = "{ path: state }";
     "http": Form::Section(&HTTP), "/metrics, /healthz, /readyz and /freshness; nothing listens without it",
         example = "{ listen: 127.0.0.1:9464 }";
