@@ -66,14 +66,38 @@ fn a_signal_commits_what_was_processed_and_leaves_the_group() {
         // The one that follows, with no state of its own, waits for nobody.
         let heir = start(broker, &topology(name), &dir.join("heir"));
         wait_for_group(broker, name, "signals.in");
-        wait_until(DEADLINE, "a group of one with all partitions", || {
+        wait_until(DEADLINE, "a group with all partitions", || {
             let group = broker.group(name)?;
-            (group.members.values().map(Vec::len).collect::<Vec<_>>() == [4]).then_some(())
+            (group.members.values().map(Vec::len).sum::<usize>() == 4).then_some(())
         });
         stop(heir);
     }
     let ends = broker.end_offsets("signals.in");
     assert_eq!(rows_by_key(broker, "signals.out"), truth(broker, "signals.in", &ends));
+}
+
+/// The client's own close forgets about members without partitions, and about those that are still joining.
+#[test]
+fn members_that_are_idle_or_still_joining_leave_the_group_too() {
+    let (broker, name) = (Broker::shared(), "leaving");
+    broker.create_topic("leaving.in", 1, &[]);
+    broker.create_topic("leaving.out", 1, &[]);
+    let (dir, text) = (Dir::new(name), format!("threads: 3\n{}", topology(name)));
+    let highwater = start(broker, &text, dir.path());
+    wait_until(DEADLINE, "a stable group of three, of which one has the partition", || {
+        let group = broker.group(name).filter(|group| group.state == "Stable")?;
+        let owned: usize = group.members.values().map(Vec::len).sum();
+        (group.members.len() == 3 && owned == 1).then_some(())
+    });
+    stop(highwater);
+    assert_eq!(is_empty(broker, name), Some(()), "idle members stayed");
+    // Wherever they stand in joining: the workers of an instance seldom stand at the same place.
+    for round in 0..12 {
+        let mut highwater = start(broker, &text, dir.path());
+        highwater.wait_for_log(if round % 2 == 0 { "INFO running application" } else { "INFO assigned" });
+        let log = stop(highwater);
+        assert_eq!(is_empty(broker, name), Some(()), "in round {round}\n{log}");
+    }
 }
 
 #[test]

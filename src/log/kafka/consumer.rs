@@ -21,12 +21,16 @@ use crate::record::Record;
 /// How long a clean stop waits for the coordinator.
 const LEAVING: Duration = Duration::from_secs(10);
 
+/// How long it waits for what joining the group comes to: longer than a group that is empty waits for others by default.
+const JOINING: Duration = Duration::from_secs(5);
+
 pub struct KafkaConsumer {
     // Before the consumer: fields drop in this order, and the queue needs the client.
     queue: FetchQueue,
     /// Never dropped: the library's own drop closes the consumer and waits for that without end, and a process that
     /// cannot end is worse than a client that lives until its process does. `leave` closes it, with a deadline.
     consumer: ManuallyDrop<BaseConsumer<Context>>,
+    subscribed: bool,
     left: bool,
     group: String,
     instance: Option<String>,
@@ -45,7 +49,7 @@ impl KafkaConsumer {
             .map_err(|e| reaction("create a consumer", &e))?;
         let queue = FetchQueue::new(consumer.client().native_ptr());
         let (group, instance) = (config.client.group.clone(), config::instance(config, worker));
-        Ok(Self { queue, consumer: ManuallyDrop::new(consumer), left: false, group, instance })
+        Ok(Self { queue, consumer: ManuallyDrop::new(consumer), subscribed: false, left: false, group, instance })
     }
 
     /// Serves rebalances, statistics and errors. A message that slipped into the main queue before its partition was
@@ -66,6 +70,31 @@ impl KafkaConsumer {
                     }
                 }
                 Err(error) => self.consumer.context().push(Event::Notice(error.to_string())),
+            }
+        }
+    }
+
+    /// Who is about to join has no name yet, or one that only a join under way makes known to it.
+    fn finish_joining(&mut self) {
+        let give_up = Instant::now() + JOINING;
+        while self.subscribed && !self.consumer.context().assigned() && Instant::now() < give_up {
+            self.serve_main_queue();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// To rebalances that nobody works on any more.
+    fn answer(&self) {
+        for event in self.consumer.context().drain() {
+            let answered = match event {
+                Event::Assigned(tps) => list(&tps, Some(Offset::End)).map(|l| self.consumer.incremental_assign(&l)),
+                Event::Revoked { partitions, .. } => {
+                    list(&partitions, None).map(|l| self.consumer.incremental_unassign(&l))
+                }
+                _ => continue,
+            };
+            if let Ok(Err(error)) = answered {
+                tracing::debug!(%error, "a rebalance was overtaken by leaving the group");
             }
         }
     }
@@ -91,7 +120,9 @@ impl GroupConsumer for KafkaConsumer {
 
     fn subscribe(&mut self, topics: &[String]) -> Result<()> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics).map_err(|e| reaction("subscribe", &e))
+        self.consumer.subscribe(&topics).map_err(|e| reaction("subscribe", &e))?;
+        self.subscribed = true;
+        Ok(())
     }
 
     fn poll(&mut self, max: usize, wait: Duration, visit: &mut dyn FnMut(&Record<'_>)) -> Vec<Event> {
@@ -203,19 +234,15 @@ impl GroupConsumer for KafkaConsumer {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
+        self.finish_joining();
         // From here on revocations are answered at once: all work is committed or aborted.
         self.consumer.context().leave();
-        for event in self.consumer.context().drain() {
-            let answered = match event {
-                Event::Assigned(tps) => list(&tps, Some(Offset::End)).map(|l| self.consumer.incremental_assign(&l)),
-                Event::Revoked { partitions, .. } => {
-                    list(&partitions, None).map(|l| self.consumer.incremental_unassign(&l))
-                }
-                _ => continue,
-            };
-            if let Ok(Err(error)) = answered {
-                tracing::debug!(%error, "a rebalance was overtaken by leaving the group");
-            }
+        self.answer();
+        // The client leaves when the last of its partitions is given back, and never where it has none. A member that goes
+        // without a word holds up its group for a session, and a new one for five minutes.
+        let has_none = self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0);
+        if has_none && self.instance.is_none() {
+            self.consumer.unsubscribe();
         }
         if let Err(error) = self.consumer.close_queue() {
             tracing::warn!(%error, "could not leave the group; it will notice when the session ends");

@@ -21,6 +21,8 @@ pub struct Context {
     heard: Mutex<FxHashMap<TopicPartition, Bounds>>,
     /// As of the last statistics: no broker is up.
     cut_off: AtomicBool,
+    /// The group has given an assignment, be it an empty one.
+    assigned: AtomicBool,
     /// Set when the consumer leaves: its partitions are committed, so a revocation needs nobody's attention.
     leaving: AtomicBool,
 }
@@ -45,6 +47,10 @@ impl Context {
 
     pub fn connected(&self) -> bool {
         !self.cut_off.load(Ordering::SeqCst)
+    }
+
+    pub fn assigned(&self) -> bool {
+        self.assigned.load(Ordering::SeqCst)
     }
 
     pub fn leave(&self) {
@@ -92,7 +98,10 @@ impl ConsumerContext for Context {
         }
         let partitions = partitions(tpl);
         self.push(match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assigned(partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assigned.store(true, Ordering::SeqCst);
+                Event::Assigned(partitions)
+            }
             _ => Event::Revoked { partitions, lost: consumer.assignment_lost() },
         });
     }
