@@ -30,9 +30,10 @@ impl<'a> Run<'a> {
         world.broker.create_topic(&target, PARTITIONS, &[]);
         let dir = Dir::new(&name);
         let changes = changes::lines(&source, PARTITIONS, 200, 3000);
+        // One worker: the late request is one of the only transactional id.
         let topology = format!(
             "application: {name}\nkafka:\n  bootstrap.servers: '${{BROKERS}}'\n  session.timeout.ms: 4000\n  \
-             heartbeat.interval.ms: 300\n  socket.timeout.ms: 2000\ncommit_interval: {commit_interval}\n\
+             heartbeat.interval.ms: 300\n  socket.timeout.ms: 2000\ncommit_interval: {commit_interval}\nthreads: 1\n\
              transaction_timeout: 60s\nsecrets: {{ pii: '${{SALT}}' }}\nstreams:\n  customers:\n    from: {source}\n    \
              steps: [dedup, {{ mask: {{ fields: {{ email: hash, full_name: truncate }} }} }}]\n    to: {target}\n"
         );
