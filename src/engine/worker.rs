@@ -257,7 +257,18 @@ impl Worker {
         self.flush_by_age(now);
         self.follow_catalog()?;
         self.open_some(now)?;
+        self.rest();
         self.poll(now)
+    }
+
+    /// Before records are taken: those that come meanwhile belong to the same transaction.
+    fn rest(&self) {
+        if let (Cycle::Idle, Some(producer)) = (self.cycle, &self.producer) {
+            let rest = producer.rest();
+            if !rest.is_zero() {
+                self.shared.clock.sleep(rest);
+            }
+        }
     }
 
     /// Tasks that come up must not hold up those that run: what they wait for is asked for again a little later.

@@ -304,6 +304,10 @@ pub trait Appender: Send {
 pub trait Producer: Send {
     /// Ends what an earlier producer of this id left open, and fences it.
     fn init(&mut self, wait: Duration) -> Result<()>;
+    /// How long the log would keep the next transaction waiting if it began now. It is better to wait before records are taken.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
     fn begin(&mut self) -> Result<()>;
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent>;
     fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], who: &Membership, wait: Duration) -> Result<()>;

@@ -39,15 +39,17 @@ fn one(setting: &Setting, contestant: Contestant, partitions: i32) -> Vec<String
     let (run, mut first) = measure(broker, contestant, std::slice::from_ref(&job));
     println!("{}", run.line(&job.name));
 
+    let members = |group: &str| broker.group(group).map_or(0, |group| group.members.len());
+    let alone = members(&job.name);
     let second = Job { instance: 1, ..job.clone() };
     let begun = Instant::now();
     let mut joined = Running::on(broker, contestant, &second);
     let is_shared = || {
         let Some(group) = broker.group(&job.name) else { return false };
         let shares: Vec<usize> = group.members.values().map(Vec::len).collect();
-        // A Kafka Streams instance is two members; its assignments are its own.
+        // An instance may be several members.
         group.state == "Stable"
-            && shares.len() >= 2
+            && shares.len() == 2 * alone
             && shares.iter().all(|share| *share > 0)
             && shares.iter().sum::<usize>() == partitions as usize
     };

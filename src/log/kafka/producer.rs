@@ -120,14 +120,6 @@ impl KafkaProducer {
         if self.doubtful { Ended::DoneDoubtfully } else { Ended::Done }
     }
 
-    fn settle(&self) {
-        if let Some((ended, lasted)) = self.before
-            && lasted < SHORT
-        {
-            std::thread::sleep((ended + SETTLING).saturating_duration_since(Instant::now()));
-        }
-    }
-
     /// Waits for deliveries alone, so that the time they take casts no doubt on the request behind them.
     fn delivered(&self, wait: Duration) -> bool {
         // SAFETY: the client is alive.
@@ -227,12 +219,18 @@ impl Producer for KafkaProducer {
     }
 
     fn begin(&mut self) -> Result<()> {
-        self.settle();
         self.producer.context().forget();
         self.begun = Some(Instant::now());
         self.doubtful = false;
         // SAFETY: the client is alive.
         self.check("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(self.native()) })
+    }
+
+    fn rest(&self) -> Duration {
+        match self.before {
+            Some((ended, lasted)) if lasted < SHORT => (ended + SETTLING).saturating_duration_since(Instant::now()),
+            _ => Duration::ZERO,
+        }
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<Sent> {
