@@ -33,11 +33,8 @@ impl Worker {
         let goes_on = self.pause.is_none() && matches!(self.cycle, Cycle::Idle | Cycle::Open { .. });
         if goes_on && !self.shared.stopping() {
             let connected = self.consumer.as_ref().is_some_and(|consumer| consumer.connected());
-            let health = match (self.joined, connected) {
-                (true, true) => WorkerHealth::Assigned { running, restoring, waiting, records_left },
-                (true, false) => WorkerHealth::waiting("a broker: none is connected"),
-                (false, _) => WorkerHealth::waiting("an assignment"),
-            };
+            let assigned = WorkerHealth::Assigned { running, restoring, waiting, records_left };
+            let health = WorkerHealth::of_member(self.joined, connected, assigned);
             self.shared.health.set_worker(self.index, health, now);
         }
     }
@@ -69,8 +66,7 @@ impl Worker {
                 let beyond = positions.get(&task.tp).filter(|_| task.committed == task.position);
                 let position = task.committed.max(beyond.copied().unwrap_or(0)).max(bounds.start);
                 let records = (bounds.end - position).max(0) as u64;
-                let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
-                lag.lag(records, if records == 0 { Some(0.0) } else { age });
+                lag.behind(records, task.last_timestamp, wall);
             }
         }
     }

@@ -163,16 +163,14 @@ impl Files for Rocks {
         if missing.len() < TOGETHER {
             return Ok(());
         }
-        for name in Db::list_cf(&self.options, &self.path).map_err(self.failed("make stores"))? {
-            let Some(family) = open.cf_handle(&name) else { continue };
+        let there = Db::list_cf(&self.options, &self.path).map_err(self.failed("make stores"))?;
+        for name in &there {
+            let Some(family) = open.cf_handle(name) else { continue };
             open.flush_cf(&family).map_err(self.failed("flush the state"))?;
         }
         *db = None;
-        let again = || {
-            let names = [Db::list_cf(&self.options, &self.path)?, missing.clone()].concat();
-            open_with(&self.options, &self.path, &names)
-        };
-        *db = Some(again().map_err(self.failed("make stores"))?);
+        let again = open_with(&self.options, &self.path, &[there, missing.clone()].concat());
+        *db = Some(again.map_err(self.failed("make stores"))?);
         self.fresh.lock().unwrap_or_else(|p| p.into_inner()).extend(missing);
         Ok(())
     }

@@ -41,6 +41,15 @@ impl WorkerHealth {
         WorkerHealth::Waiting { reason: reason.into() }
     }
 
+    /// Of a member of a group that goes on; `assigned` where nothing keeps it.
+    pub fn of_member(joined: bool, connected: bool, assigned: Self) -> Self {
+        match (joined, connected) {
+            (true, true) => assigned,
+            (true, false) => Self::waiting("a broker: none is connected"),
+            (false, _) => Self::waiting("an assignment"),
+        }
+    }
+
     pub fn failed(reason: impl Into<String>) -> Self {
         WorkerHealth::Failed { reason: reason.into() }
     }

@@ -290,6 +290,12 @@ impl PartitionMetrics {
         self.seconds.set(seconds.unwrap_or(f64::NAN));
     }
 
+    /// `last` is the time of the last record that was processed; it and `now` are in milliseconds.
+    pub fn behind(&self, records: u64, last: Option<i64>, now: i64) {
+        let age = last.map(|at| (now - at).max(0) as f64 / 1000.0);
+        self.lag(records, if records == 0 { Some(0.0) } else { age });
+    }
+
     /// The partition is lost: its series go. The same as dropping the handle.
     pub fn remove(self) {}
 }

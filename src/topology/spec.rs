@@ -19,9 +19,9 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Room for the worst stall between the last record of a commit interval and the end of its transaction.
 const STALL: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 128 << 20;
+const LEAST_MEMORY: u64 = 8 << 20;
 /// A worker a core, where nothing is said. Each is a member of the group: beyond so many it should be asked for.
 const MOST_THREADS_UNASKED: usize = 4;
-const LEAST_MEMORY: u64 = 8 << 20;
 /// Changelogs are named after it, the stream and the source topic, and Kafka takes 249 characters.
 const MAX_APPLICATION: usize = 128;
 

@@ -201,7 +201,7 @@ impl World {
 }
 
 fn client(group: &str, transaction_timeout: Duration) -> Client {
-    Client { group: group.into(), client_id: group.into(), transaction_timeout, instance: None, workers: 1 }
+    Client { transaction_timeout, ..Client::named(group) }
 }
 
 fn kafka_log(broker: &Broker, client: Client, more: &[(&str, &str)]) -> Arc<dyn Log> {

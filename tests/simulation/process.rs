@@ -97,10 +97,8 @@ impl Process {
     ) -> Result<(), LogError> {
         let client = Client {
             group: GROUP.into(),
-            client_id: self.name.clone(),
             transaction_timeout: topology.transaction_timeout,
-            instance: None,
-            workers: 1,
+            ..Client::named(&self.name)
         };
         let line = Line::new(net.clone(), self.name.clone(), &log.as_client(client)?);
         self.armed.drain(..).for_each(|armed| line.arm(armed));

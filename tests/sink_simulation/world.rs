@@ -306,10 +306,8 @@ impl<'p> World<'p> {
         let name = self.processes[index].name.clone();
         let client = Client {
             group: GROUP.into(),
-            client_id: name.clone(),
             transaction_timeout: self.topology.transaction_timeout,
-            instance: None,
-            workers: 1,
+            ..Client::named(&name)
         };
         let line = Line::new(self.net.clone(), name.clone(), &self.log.as_client(client).expect("a client"));
         self.processes[index].armed.drain(..).for_each(|armed| line.arm(armed));

@@ -56,8 +56,7 @@ impl World {
         let address = self.proxy.address();
         let properties = [("bootstrap.servers", address.as_str()), ("linger.ms", "1")];
         let properties = properties.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
-        let client =
-            Client { group: "torn".into(), client_id: "torn".into(), transaction_timeout, instance: None, workers: 1 };
+        let client = Client { transaction_timeout, ..Client::named("torn") };
         KafkaLog::connect(properties.collect(), client).expect("a log")
     }
 

@@ -39,8 +39,7 @@ fn one(setting: &Setting, contestant: Contestant, partitions: i32) -> Vec<String
     let (run, mut first) = measure(broker, contestant, std::slice::from_ref(&job));
     println!("{}", run.line(&job.name));
 
-    let members = |group: &str| broker.group(group).map_or(0, |group| group.members.len());
-    let alone = members(&job.name);
+    let alone = broker.group(&job.name).map_or(0, |group| group.members.len());
     let second = Job { instance: 1, ..job.clone() };
     let begun = Instant::now();
     let mut joined = Running::on(broker, contestant, &second);

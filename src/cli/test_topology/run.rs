@@ -82,13 +82,8 @@ impl<'a> Stage<'a> {
         // When a transaction ends is ours to say; an hour at once would throw the worker out of its group.
         (topology.commit_interval, topology.transaction_timeout) = (COMMIT_INTERVAL, TRANSACTION_TIMEOUT);
         let clock = Arc::new(ManualClock::new());
-        let client = Client {
-            group: topology.application.clone(),
-            client_id: topology.application.clone(),
-            transaction_timeout: topology.transaction_timeout,
-            instance: None,
-            workers: 1,
-        };
+        let client =
+            Client { transaction_timeout: topology.transaction_timeout, ..Client::named(&topology.application) };
         let log = EmbeddedLog::in_memory(client, Time::Manual(clock.shared()))?;
         let mut partitions = Vec::new();
         for (topic, count) in &scenario.topics {

@@ -25,11 +25,10 @@ impl Worker {
         }
         let connected = self.consumer.as_ref().is_some_and(|consumer| consumer.connected());
         let (running, waiting) = (self.tasks.len(), self.waiting().len());
-        let health = match (self.joined, connected, held) {
-            (_, _, Some(why)) => WorkerHealth::waiting(why),
-            (true, true, None) => WorkerHealth::Assigned { running, restoring: 0, waiting, records_left: 0 },
-            (true, false, None) => WorkerHealth::waiting("a broker: none is connected"),
-            (false, _, None) => WorkerHealth::waiting("an assignment"),
+        let assigned = WorkerHealth::Assigned { running, restoring: 0, waiting, records_left: 0 };
+        let health = match held {
+            Some(why) => WorkerHealth::waiting(why),
+            None => WorkerHealth::of_member(self.joined, connected, assigned),
         };
         self.shared.health.set_worker(self.index, health, now);
     }
@@ -45,8 +44,7 @@ impl Worker {
                 .or_insert_with(|| self.shared.metrics.partition(&task.tp.topic, task.tp.partition));
             if let Some(bounds) = consumer.heard(&task.tp) {
                 let records = waiting(task, bounds, &positions);
-                let age = task.last_timestamp.map(|ts| (wall - ts).max(0) as f64 / 1000.0);
-                metrics.lag(records, if records == 0 { Some(0.0) } else { age });
+                metrics.behind(records, task.last_timestamp, wall);
                 if let Some(freshness) = self.freshness.partitions.get(&task.tp) {
                     freshness.waiting(records);
                 }
